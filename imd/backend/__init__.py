@@ -1,0 +1,1 @@
+"""Speaks to a product: role_product.py."""

@@ -1,0 +1,1 @@
+"""The edge: who is connected here, and how bytes reach them."""

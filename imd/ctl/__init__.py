@@ -1,0 +1,1 @@
+"""imdctl: the operator's command line."""

@@ -1,0 +1,291 @@
+"""Every seam on one page, and the values that cross it. What a backend or a transport must guarantee is said here."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from imd.errors import CloseReason
+from imd.protocol import rpc
+from imd.protocol.push import Push
+
+# --- time -------------------------------------------------------------------------------------------------------------
+
+
+class Timer(Protocol):
+    """A call that is due later (Twisted's ``IDelayedCall``)."""
+
+    def active(self) -> bool: ...
+    def cancel(self) -> None: ...
+
+
+class Clock(Protocol):
+    """The reactor's time, and Twisted's ``task.Clock`` in tests. ``seconds`` is for spans; it need not be the epoch's."""
+
+    def seconds(self) -> float: ...
+    def callLater(self, delay: float, callable: Callable[..., object], /, *args: Any, **kwargs: Any) -> Timer: ...
+
+
+class Resource(Protocol):
+    """What service opens and closes: a connection to a product, a link to a peer."""
+
+    async def open(self) -> None:
+        """Begin. A product that is away is no failure: keep trying, and say so in :meth:`trouble`."""
+
+    async def close(self) -> None:
+        """Finish what is under way, let go. Never raises for a product that is away."""
+
+    def trouble(self) -> str | None:
+        """None when usable; else one sentence for ``/readyz``, without secrets."""
+
+
+# --- comet and its transports -----------------------------------------------------------------------------------------
+
+
+class Connection(Protocol):
+    """What a session needs of a client's transport. Bytes given to ``write`` are ready for the socket."""
+
+    framed: bool  # WebSocket: a packet travels in a frame
+    transport: str  # "tcp", "tls", "ws" or "wss", for metrics
+    address: str  # the peer's IP
+
+    def write(self, data: bytes) -> None:
+        """Queue ``data`` behind what was written before. Calls the session's ``pause_writing`` when the kernel has enough."""
+
+    def close(self, reason: CloseReason) -> None:
+        """End: what was written goes out if the peer reads within a few seconds, then the connection is cut.
+        A WebSocket close frame carries ``reason.code`` and ``reason.label``. ``session.lost`` follows, once."""
+
+
+class LogicClient(Protocol):
+    """What comet asks of logic. Every call may raise :class:`imd.errors.Unavailable`; then whether it was done is unknown."""
+
+    async def connect(self, request: rpc.Connect) -> rpc.Connected:
+        """Who is this? When it returns, presence names the connection. Raises :class:`imd.errors.AuthRefused`."""
+
+    async def disconnect(self, request: rpc.Disconnect) -> rpc.Done:
+        """It ended: forget it, unless its key belongs to a newer connection by now."""
+
+    async def renew(self, request: rpc.Renew) -> rpc.Renewed:
+        """This comet lives and holds these; who else is in its rooms?"""
+
+    async def receive(self, request: rpc.Receive) -> rpc.Done:
+        """A client sent a packet of its application: the receive hook gets it."""
+
+    async def host(self, request: rpc.Host) -> rpc.Done:
+        """When it returns, a push to the room accepted from now on comes to this comet (or no longer does)."""
+
+
+class CometClient(Protocol):
+    """What job asks of a comet."""
+
+    async def push(self, request: rpc.Batch) -> rpc.Outcomes:
+        """Deliver in order and say what became of each item. Raises :class:`imd.errors.PeerUnavailable` when it vanished,
+        :class:`imd.errors.BadRequest` when the batch was for another boot: nothing was delivered then."""
+
+
+class Comets(Protocol):
+    """The comets that job can reach now."""
+
+    def find(self, server: str) -> tuple[int, CometClient] | None:
+        """(boot, link) of a comet, None when it is not in the registry."""
+
+    def all(self) -> Mapping[str, tuple[int, CometClient]]:
+        """server -> (boot, link) of every comet in the registry."""
+
+
+# --- broker -----------------------------------------------------------------------------------------------------------
+
+
+class Receipt(NamedTuple):
+    """What the broker did with one push."""
+
+    id: int  # the push's; for a repeated idempotency key the earlier push's
+    repeated: bool = False  # nothing was stored: this idempotency key had been used for the same push
+    conflict: bool = False  # nothing was stored: it had been used for a different one
+
+
+class Entry(NamedTuple):
+    """A push as the broker hands it out."""
+
+    token: bytes  # names the entry in its partition, for :meth:`Broker.commit`
+    push: Push
+
+
+class Backlog(NamedTuple):
+    """What waits in the broker."""
+
+    entries: int  # appended and not committed
+    oldest_at_ms: int  # when the oldest of them was appended; 0 when there is none
+
+
+class Broker(Protocol):
+    """The queue between logic and job: P partitions, each in order. Calls raise :class:`imd.errors.BrokerUnavailable`."""
+
+    partitions: int
+
+    async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
+        """Append each (partition, push); when it returns, all are durable as the product means it.
+
+        Pushes to one partition keep their order. A push with an idempotency key that the partition saw within the
+        configured time is not stored again. Raises :class:`imd.errors.Overloaded` when the backlog is at its limit.
+        """
+
+    async def rewind(self, partition: int) -> None:
+        """A new owner begins: the next ``read`` starts at the first entry that was not committed."""
+
+    async def read(self, partition: int, limit: int, wait_seconds: float) -> list[Entry]:
+        """The next entries in order, at most ``limit``; empty when none came within ``wait_seconds``.
+
+        Only the owner calls it, one call at a time. What a cancelled call had taken, ``rewind`` brings back.
+        """
+
+    async def commit(self, partition: int, tokens: Sequence[bytes]) -> None:
+        """The outcome of these is known: never hand them out again."""
+
+    async def backlog(self) -> Backlog:
+        """Over all partitions."""
+
+
+# --- presence and rooms -----------------------------------------------------------------------------------------------
+
+
+class Location(NamedTuple):
+    """One start of one comet."""
+
+    server: str
+    boot: int  # ms since the epoch when it started; rises from start to start
+
+
+class Leases(Protocol):
+    """Which comets live. What they entered into presence and rooms counts while their lease does, and no longer."""
+
+    async def renew(self, location: Location) -> bool:
+        """Extend for the configured time. False when it had lapsed or never was: its entries may be gone.
+        A boot older than the one that holds the lease is refused with :class:`imd.errors.ServerIdTaken`."""
+
+    async def release(self, location: Location) -> None:
+        """End now, if it is still this boot's."""
+
+
+class Presence(Protocol):
+    """Who is connected where. Calls raise :class:`imd.errors.PresenceUnavailable`. Only live leases are ever answered."""
+
+    async def attach(self, location: Location, key: str, mid: int) -> Location | None:
+        """The key is here now; the newest wins. Answers where a still-living older connection of the key is, if elsewhere."""
+
+    async def detach(self, location: Location, key: str, mid: int) -> bool:
+        """Compare and delete, in one step: False, and nothing changed, when the key is another location's by now."""
+
+    async def renew(self, location: Location, entries: Sequence[tuple[str, int]]) -> list[str]:
+        """Keep these (key, mid) entries; enter those that are missing. Answers the keys that are another living location's."""
+
+    async def locate_keys(self, keys: Collection[str]) -> dict[str, Location]:
+        """Unknown keys are left out."""
+
+    async def locate_members(self, mids: Collection[int]) -> dict[int, dict[str, Location]]:
+        """mid -> key -> where. Members without a connection are left out. mid 0 (anonymous) is nobody."""
+
+
+class Rooms(Protocol):
+    """Which comets host a room, and how many are in it. Calls raise :class:`imd.errors.PresenceUnavailable`."""
+
+    async def host(self, location: Location, room: str) -> None:
+        """This comet wants the room's pushes."""
+
+    async def unhost(self, location: Location, room: str) -> None:
+        """It no longer does; its count goes too."""
+
+    async def report(self, location: Location, counts: Sequence[tuple[str, int]]) -> dict[str, int]:
+        """Members of these rooms on this comet (each becomes hosted); answers their members over all living comets."""
+
+    async def hosts(self, rooms: Collection[str]) -> dict[str, list[Location]]:
+        """Living comets per room; rooms without any are left out."""
+
+    async def counts(self, rooms: Collection[str]) -> dict[str, int]:
+        """Members over all living comets; rooms without any are left out."""
+
+    async def top(self, room_type: str, limit: int) -> list[tuple[str, int]]:
+        """(room id, members) of the type's rooms with members, largest first, ties by id."""
+
+
+# --- registry ---------------------------------------------------------------------------------------------------------
+
+
+class Instance(msgspec.Struct, frozen=True):
+    """One process in the registry."""
+
+    role: str  # "comet", "logic" or "job"
+    id: str  # unique among the role's living processes; for a comet its server id
+    boot: int  # ms since the epoch when it started
+    rpc: str  # the ZeroMQ endpoint that peers dial; empty = none
+    hostname: str = ""
+    region: str = ""
+    zone: str = ""
+    env: str = ""
+    version: str = ""
+    addrs: tuple[str, ...] = ()  # public addresses, for clients
+    weight: int = 1
+    offline: bool = False  # takes no new clients (draining)
+    conn_count: int = 0
+    ip_count: int = 0  # distinct client addresses
+    updated_at_ms: int = 0
+    rpc_public_key: str = ""  # CURVE, Z85; empty = plaintext
+
+
+class Registry(Protocol):
+    """Which processes exist. When the product is away the last known ones stay; what was registered comes back with it."""
+
+    async def register(self, instance: Instance) -> None:
+        """Enter it until :meth:`unregister` or this process ends. Raises :class:`imd.errors.ServerIdTaken` while another
+        living process has its (role, id). While the product is away it returns, and registers when it is back."""
+
+    async def update(self, instance: Instance) -> None:
+        """Replace what was registered under the same (role, id)."""
+
+    async def unregister(self, instance: Instance) -> None:
+        """Take it out now."""
+
+    def watch(self, role: str, listener: Callable[[Sequence[Instance]], None]) -> Callable[[], None]:
+        """Call ``listener`` in the reactor's thread with every living instance of a role, now (when known) and at each
+        change. Answers a function that ends it."""
+
+    async def lease_worker_id(self) -> int:
+        """0 to 1023, no other living process has it: the part of push ids that makes them unique."""
+
+
+class Assignment(Protocol):
+    """Shares the broker's partitions among the living jobs: each is one job's at a time."""
+
+    async def start(self, changed: Callable[[frozenset[int]], Awaitable[None]]) -> None:
+        """Take part. ``changed`` gets all that is owned now, at each change, one call at a time; a partition that it no
+        longer holds goes to another job only after ``changed`` has returned (or this process is gone)."""
+
+    async def stop(self) -> None:
+        """Leave; the others take over."""
+
+
+# --- logic's own ------------------------------------------------------------------------------------------------------
+
+
+class Identity(NamedTuple):
+    """Who a client is, as its credentials say."""
+
+    mid: int
+    key: str = ""  # empty = as the client or comet proposed
+    room: str | None = None  # None = as the client asked
+    accepts: tuple[int, ...] | None = None  # None = as the client asked
+
+
+class Authenticator(Protocol):
+    """One per ``[auth] mode``."""
+
+    async def authenticate(self, request: rpc.Connect) -> Identity:
+        """Raises :class:`imd.errors.AuthRefused`, or :class:`imd.errors.Unavailable` when it cannot say."""
+
+
+class ReceiveHook(Protocol):
+    """What becomes of the packets that clients send."""
+
+    async def __call__(self, packet: rpc.Receive) -> None:
+        """Errors are logged and counted; the client gets its echo all the same."""

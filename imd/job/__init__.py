@@ -1,0 +1,1 @@
+"""The hands: from the broker to the comets."""

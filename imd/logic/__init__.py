@@ -1,0 +1,1 @@
+"""The brain: who is who, who is where, what goes where."""

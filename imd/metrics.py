@@ -1,0 +1,138 @@
+"""Every metric by name. Counting costs a dict update; no I/O and no locks (one thread counts), rendering is transport's."""
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable
+
+
+class Counter:
+    """A sum that only grows, per label values."""
+
+    __slots__ = ("help", "labels", "name", "values")
+    kind = "counter"
+
+    def __init__(self, name: str, help: str, labels: tuple[str, ...] = ()) -> None:
+        self.name = name  # with its unit, without ``_total``
+        self.help = help
+        self.labels = labels
+        self.values: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        if not labels:
+            self.values[()] = 0
+
+    def add(self, amount: float = 1, *values: str) -> None:
+        """Count ``amount`` for these label values, given in the order of ``labels``."""
+        assert len(values) == len(self.labels), (self.name, values)
+        self.values[values] += amount
+
+    def value(self, *values: str) -> float:
+        """The sum so far; for tests and the ledger."""
+        return self.values.get(values, 0)
+
+
+class Gauge:
+    """A figure of now, asked for when it is rendered, or set."""
+
+    __slots__ = ("help", "labels", "name", "read", "values")
+    kind = "gauge"
+
+    def __init__(self, name: str, help: str, labels: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.help = help
+        self.labels = labels
+        self.values: dict[tuple[str, ...], float] = {}
+        self.read: Callable[[], float] | None = None  # whoever holds the figure; None = as set last
+
+    def set(self, amount: float, *values: str) -> None:
+        """The figure for these label values from now on."""
+        assert len(values) == len(self.labels), (self.name, values)
+        self.values[values] = amount
+
+    def value(self, *values: str) -> float:
+        """The figure now."""
+        return self.read() if self.read else self.values.get(values, 0)
+
+
+class Histogram:
+    """How figures spread over buckets, per label values."""
+
+    __slots__ = ("bounds", "help", "labels", "name", "values")
+    kind = "histogram"
+
+    def __init__(self, name: str, help: str, bounds: tuple[float, ...], labels: tuple[str, ...] = ()) -> None:
+        self.name = name
+        self.help = help
+        self.bounds = bounds  # upper bounds, rising; +Inf is implied
+        self.labels = labels
+        # label values -> counts of each bucket, the +Inf one last, then the sum
+        self.values: dict[tuple[str, ...], list[float]] = {}
+
+    def observe(self, figure: float, *values: str) -> None:
+        """Count one figure."""
+        assert len(values) == len(self.labels), (self.name, values)
+        counts = self.values.get(values)
+        if counts is None:
+            counts = self.values[values] = [0.0] * (len(self.bounds) + 2)
+        counts[bisect_left(self.bounds, figure)] += 1
+        counts[-1] += figure
+
+
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The metrics of one process. docs/operations.md explains each, and the alert that it deserves."""
+
+    def __init__(self) -> None:
+        # comet: who is connected, and how connections end
+        self.connections = Gauge("imd_connections", "Connections open now, authenticated or not.", ("transport",))
+        self.channels = Gauge("imd_channels", "Authenticated connections now.")
+        self.rooms = Gauge("imd_rooms", "Rooms with a member here now.")
+        self.accepted = Counter("imd_connections_accepted", "Connections accepted.", ("transport",))
+        self.closed = Counter("imd_connections_closed", "Connections ended, by close reason.", ("reason",))
+        self.authentications = Counter("imd_authentications", "Handshakes, by result.", ("result",))
+        self.packets_in = Counter(
+            "imd_packets_in", "Packets from clients, by operation (others are one).", ("operation",)
+        )
+        # comet: what was written
+        self.deliveries = Counter(
+            "imd_deliveries", "Pushed packets per channel, by target: delivered or filtered.", ("target", "outcome")
+        )
+        self.drops = Counter("imd_drops", "Pushed packets not delivered, by layer and reason.", ("layer", "reason"))
+        self.outbox_bytes = Gauge("imd_outbox_bytes", "Bytes held for clients that do not keep up.")
+        self.outbox_oldest_seconds = Gauge("imd_outbox_oldest_seconds", "Age of the oldest bytes held for a client.")
+        # logic: what was accepted
+        self.pushes = Counter("imd_pushes", "Pushes asked for over HTTP, by target and outcome.", ("target", "outcome"))
+        self.http_seconds = Histogram(
+            "imd_http_seconds", "HTTP requests, by route and status.", SECONDS, ("route", "status")
+        )
+        # job: what was taken and handed over
+        self.taken = Counter("imd_pushes_taken", "Pushes taken off the broker, by target.", ("target",))
+        self.settled = Counter("imd_pushes_settled", "Pushes whose outcome is known, by target.", ("target",))
+        self.handed_over = Counter(
+            "imd_packets_handed_over", "Packets to channels as comets report them, by outcome.", ("outcome",)
+        )
+        self.delivery_seconds = Histogram(
+            "imd_delivery_seconds", "From a push's acceptance to its known outcome.", SECONDS
+        )
+        self.merged = Counter("imd_pushes_merged", "Room pushes that left in one item with another.")
+        self.partitions = Gauge("imd_partitions_owned", "Broker partitions that this job owns now.")
+        self.backlog_entries = Gauge("imd_backlog_entries", "Entries in the broker whose outcome is not known yet.")
+        self.backlog_oldest_seconds = Gauge("imd_backlog_oldest_seconds", "Age of the oldest of them.")
+        # between processes, and to products
+        self.rpc_seconds = Histogram(
+            "imd_rpc_seconds", "RPC calls from here, by method and result.", SECONDS, ("method", "result")
+        )
+        self.rpc_served = Counter(
+            "imd_rpc_served", "RPC requests answered here, by method and result.", ("method", "result")
+        )
+        self.rpc_late = Counter("imd_rpc_late_replies", "Replies that came after their deadline.", ("method",))
+        self.backend_seconds = Histogram(
+            "imd_backend_seconds", "Calls to a product, by role, call and result.", SECONDS, ("role", "call", "result")
+        )
+        self.links = Gauge("imd_links", "RPC peers by role and state (up, down).", ("role", "state"))
+        # the process
+        self.reactor_lag_seconds = Histogram("imd_reactor_lag_seconds", "How late a timer of the reactor was.", SECONDS)
+
+    def all(self) -> list[Counter | Gauge | Histogram]:
+        """Every metric, as declared."""
+        return list(vars(self).values())

@@ -1,0 +1,1 @@
+"""Bytes to values and back. No Twisted, no clock, no I/O."""

@@ -1,0 +1,59 @@
+"""A push: a request to deliver a body to keys, members, a room or all. What the broker carries."""
+
+from enum import IntEnum, unique
+from zlib import crc32
+
+import msgspec
+
+from imd.protocol.packet import Packet, encode
+
+
+@unique
+class Target(IntEnum):
+    """Whom a push is for. Stored in the broker: numbers are never reused."""
+
+    KEYS = 1
+    MEMBERS = 2
+    ROOM = 3
+    ALL = 4
+    KICK = 5  # not a delivery: the connection ``keys[0]`` on ``server`` was replaced by a newer one elsewhere
+
+
+class Push(msgspec.Struct, frozen=True, array_like=True):
+    """One accepted push, or the share of it that one partition carries (shares have the same id)."""
+
+    id: int  # 64 bits, rising with time
+    at_ms: int  # when it was accepted, ms since the epoch
+    target: Target
+    operation: int = 0  # int32, what the client sees
+    body: bytes = b""
+    keys: tuple[str, ...] = ()  # KEYS, KICK
+    mids: tuple[int, ...] = ()  # MEMBERS
+    room: str = ""  # ROOM: the whole id, ``type://name``
+    speed: int = 0  # ALL: connections a second over the whole cluster; 0 = at once
+    server: str = ""  # KICK
+    boot: int = 0  # KICK
+    idempotency_key: str = ""  # the pusher's; empty = none
+
+    @property
+    def packet(self) -> bytes:
+        """Its packet as version-1 clients read it."""
+        return encode(Packet(self.operation, self.body))
+
+
+_decoder = msgspec.msgpack.Decoder(Push)
+
+
+def dump(push: Push) -> bytes:
+    """The push as a broker stores it (MessagePack)."""
+    return msgspec.msgpack.encode(push)
+
+
+def load(data: bytes) -> Push:
+    """The reverse of :func:`dump`. Raises :class:`msgspec.DecodeError` for anything else."""
+    return _decoder.decode(data)
+
+
+def partition_of(target: str, partitions: int) -> int:
+    """The partition of a room id, a key, or a member's id in decimal: one target, one partition, so order holds."""
+    return crc32(target.encode()) % partitions

@@ -1,0 +1,187 @@
+"""What the processes say to each other: one struct a request, one a reply, MessagePack between.
+
+On ZeroMQ a request is four parts, ``[request id, method, budget, body]``, a reply three, ``[request id, status, body]``.
+
+- request id: 8 bytes, unsigned big-endian, unique on its link;
+- method: the ASCII name of a :class:`Method`;
+- budget: 4 bytes, unsigned big-endian, milliseconds from receipt after which nobody waits (clocks differ, spans do not);
+- status: 2 bytes, unsigned big-endian: 0, then the body is the reply's struct; else an error's code, then it is its words.
+"""
+
+from enum import Enum, unique
+from typing import NamedTuple
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Base of the structs on this wire. Fields are positional: append with a default, never reorder."""
+
+
+class Done(Value, frozen=True):
+    """A reply that has nothing to add."""
+
+
+# comet -> logic
+
+
+class Connect(Value, frozen=True, gc=True):
+    """A client wants in. Answered only once presence names it."""
+
+    server: str
+    boot: int
+    key: str  # the client's own, or comet's proposal
+    mid: int = 0
+    room: str = ""  # the whole id, or empty
+    platform: str = ""
+    accepts: tuple[int, ...] = ()
+    token: str = ""
+    address: str = ""  # the client's IP, for logs and policy
+
+
+class Connected(Value, frozen=True, gc=True):
+    """Who the client is now; what the token says has won."""
+
+    key: str
+    mid: int
+    room: str = ""
+    accepts: tuple[int, ...] = ()
+
+
+class Disconnect(Value, frozen=True):
+    """A connection ended. Removes only what (server, boot) still owns."""
+
+    server: str
+    boot: int
+    key: str
+    mid: int = 0
+
+
+class Renew(Value, frozen=True, gc=True):
+    """A comet lives, with a page of what it holds: at most 1,000 entries and 1,000 rooms."""
+
+    server: str
+    boot: int
+    entries: tuple[tuple[str, int], ...] = ()  # (key, mid)
+    rooms: tuple[tuple[str, int], ...] = ()  # (room, members here); 0 = still hosted, nobody in it
+
+
+class Renewed(Value, frozen=True, gc=True):
+    """What logic makes of a renewal."""
+
+    lease_lapsed: bool = False  # presence had forgotten this server: send every page again, now
+    replaced: tuple[str, ...] = ()  # of the page's keys, those that a newer connection elsewhere owns
+    rooms: tuple[tuple[str, int], ...] = ()  # (room, members cluster-wide) of the page's rooms
+
+
+class Receive(Value, frozen=True):
+    """A packet from a client that is no operation of comet's own."""
+
+    server: str
+    key: str
+    mid: int
+    operation: int
+    body: bytes
+    room: str = ""
+
+
+class Host(Value, frozen=True):
+    """This comet wants the pushes of a room (``wanted``), or no longer. Answered once job can see it."""
+
+    server: str
+    boot: int
+    room: str
+    wanted: bool = True
+
+
+# job -> comet
+
+
+@unique
+class Kind(Enum):
+    """What an item of a batch is for."""
+
+    KEYS = 1
+    ROOM = 2
+    ALL = 3
+    KICK = 4
+
+
+class Item(Value, frozen=True, gc=True):
+    """Packets for some of a comet's channels: one push, or several to one room, merged."""
+
+    kind: Kind
+    packets: bytes = b""  # complete version-1 packets, back to back, in order
+    count: int = 1  # how many packets
+    operation: int = 0  # KEYS, ALL: what the channels' accept sets are asked
+    keys: tuple[str, ...] = ()  # KEYS, KICK
+    room: str = ""  # ROOM
+    speed: int = 0  # ALL: connections a second on this comet; 0 = at once
+
+
+class Batch(Value, frozen=True, gc=True):
+    """Items for one start of one comet, in order. A comet of another boot refuses it whole."""
+
+    server: str
+    boot: int
+    items: tuple[Item, ...]
+
+
+class Outcome(Value, frozen=True, gc=True):
+    """What became of one item. Counts are packets times channels."""
+
+    delivered: int = 0  # handed to the socket or to the channel's outbox
+    filtered: int = 0  # the channel does not accept the operation
+    scheduled: int = 0  # ALL with a speed: channels that a paced sweep will reach; comet counts their outcomes
+    dropped: tuple[tuple[str, int], ...] = ()  # (reason, count)
+    unknown: tuple[str, ...] = ()  # keys that are not connected here
+
+
+class Outcomes(Value, frozen=True, gc=True):
+    """One outcome an item, in the batch's order."""
+
+    outcomes: tuple[Outcome, ...]
+
+
+class Signature(NamedTuple):
+    """The types of one method's request and reply."""
+
+    request: type[Value]
+    reply: type[Value]
+
+
+@unique
+class Method(Enum):
+    """Every RPC method. The value is its name on the wire."""
+
+    CONNECT = b"connect"
+    DISCONNECT = b"disconnect"
+    RENEW = b"renew"
+    RECEIVE = b"receive"
+    HOST = b"host"
+    PUSH = b"push"
+
+
+SIGNATURES: dict[Method, Signature] = {
+    Method.CONNECT: Signature(Connect, Connected),
+    Method.DISCONNECT: Signature(Disconnect, Done),
+    Method.RENEW: Signature(Renew, Renewed),
+    Method.RECEIVE: Signature(Receive, Done),
+    Method.HOST: Signature(Host, Done),
+    Method.PUSH: Signature(Batch, Outcomes),
+}
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoders: dict[type[Value], msgspec.msgpack.Decoder[Value]] = {
+    kind: msgspec.msgpack.Decoder(kind) for signature in SIGNATURES.values() for kind in signature
+}
+
+
+def dump(value: Value) -> bytes:
+    """A request or reply as MessagePack."""
+    return _encode(value)
+
+
+def load(kind: type[Value], data: bytes) -> Value:
+    """The reverse of :func:`dump`. Raises :class:`msgspec.DecodeError` unless ``data`` is a valid ``kind``."""
+    return _decoders[kind].decode(data)

@@ -1,0 +1,1 @@
+"""Speaks a wire to a peer."""
