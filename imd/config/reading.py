@@ -1,0 +1,159 @@
+"""TOML, environment and command line into frozen settings. What cannot be right is refused, by file, key path and remedy."""
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import msgspec
+
+from imd.config.check import faults
+from imd.config.settings import ROLE_DEFAULTS, Role, Section, Settings
+from imd.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "IMD_"
+_Tree = dict[str, Any]
+
+
+def load(
+    role: Role, path: Path | None = None, environ: Mapping[str, str] | None = None, sets: Sequence[str] = ()
+) -> Settings:
+    """The settings of one process: defaults, then the file, then ``IMD_<SECTION>_<KEY>``, then ``section.key=value``.
+
+    Raises :class:`ConfigError` whose message has one line a fault: where it stands, what is wrong, what would be right.
+    """
+    source = str(path) if path else "defaults"
+    tree: _Tree = {section: dict(keys) for section, keys in ROLE_DEFAULTS[role].items()}
+    if path is not None:
+        _merge(tree, _read(path), source)
+    for name, value in sorted((environ or {}).items()):
+        if name.startswith(ENVIRONMENT_PREFIX):
+            section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
+            _put(tree, name, section, key, value)
+    for pair in sets:
+        name, equals, value = pair.partition("=")
+        section, dot, key = name.strip().partition(".")
+        if not (equals and dot):
+            raise ConfigError(f"--set {pair}: give section.key=value, for example --set comet.tcp=127.0.0.1:3101")
+        _put(tree, f"--set {name}", section, key, value)
+    settings = _convert(tree, source)
+    wrong = faults(settings, role)
+    if wrong:
+        raise ConfigError("\n".join(f"{source}: {fault}" for fault in wrong))
+    return settings
+
+
+def _read(path: Path) -> _Tree:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not TOML: {error}") from None
+
+
+def _merge(tree: _Tree, file: _Tree, source: str) -> None:
+    unknown = list(_unknown(Settings, file, ""))
+    if unknown:
+        raise ConfigError("\n".join(f"{source}: {line}" for line in unknown))
+    for section, keys in file.items():
+        if not isinstance(keys, dict):
+            raise ConfigError(f"{source}: {section}: is a table: write [{section}]")
+        tree.setdefault(section, {}).update(keys)
+
+
+def _unknown(kind: type[Section], table: _Tree, where: str) -> Iterator[str]:
+    """One line for each key that nobody reads, with the nearest one that somebody does."""
+    fields = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    for key, value in table.items():
+        if key not in fields:
+            noun = "key" if where else "section"
+            yield f"{where}{key}: no such {noun}{_nearest(key, list(fields), where)}"
+            continue
+        child = _section(fields[key])
+        rows = value if isinstance(value, list) else [value]
+        for number, row in enumerate(rows if child else ()):
+            if isinstance(row, dict):
+                mark = f"{where}{key}[{number}]." if isinstance(value, list) else f"{where}{key}."
+                yield from _unknown(child, row, mark)  # type: ignore[arg-type]  # child is not None here
+
+
+def _section(kind: Any) -> type[Section] | None:
+    """The table that a field holds, or holds several of."""
+    if get_origin(kind) is tuple:
+        kind = get_args(kind)[0]
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def _nearest(name: str, names: list[str], where: str = "") -> str:
+    near = get_close_matches(name, names, n=1)
+    return f"; did you mean {where}{near[0]}?" if near else f"; there are {', '.join(sorted(names))}"
+
+
+def _put(tree: _Tree, source: str, section: str, key: str, text: str) -> None:
+    """One override: text for a text key, else a TOML value."""
+    sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    if section not in sections:
+        raise ConfigError(f"{source}: no such section{_nearest(section, list(sections))}")
+    kind = _section(sections[section])
+    if kind is None:
+        raise ConfigError(f"{source}: {section} is a table of free names; set it in the file")
+    keys = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    if key not in keys:
+        raise ConfigError(f"{source}: no such key{_nearest(key, list(keys), f'{section}.')}")
+    try:
+        msgspec.convert(text, keys[key])
+        value: Any = text
+    except msgspec.ValidationError:
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        try:
+            msgspec.convert(value, keys[key])
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{source}={text}: {_plain(error, keys[key])}") from None
+    tree.setdefault(section, {})[key] = value
+
+
+def _convert(tree: _Tree, source: str) -> Settings:
+    try:
+        return msgspec.convert(tree, Settings)
+    except msgspec.ValidationError as error:
+        path = str(error).partition(" - at `$")[2].rstrip("`").lstrip(".")
+        raise ConfigError(f"{source}: {path}: {_plain(error, _type_at(path))}") from None
+
+
+def _type_at(path: str) -> Any:
+    """The declared type of a key path such as ``push.keys[0].name``; None where names are free."""
+    kind: Any = Settings
+    for name in re.sub(r"\[[^]]*\]", "", path).split("."):
+        table = _section(kind)
+        if table is None:
+            return None
+        kind = next((field.type for field in msgspec.structs.fields(table) if field.name == name), None)
+    return kind
+
+
+def _plain(error: msgspec.ValidationError, kind: Any) -> str:
+    """msgspec's words without its path, in the file's terms."""
+    if get_origin(kind) is Literal:
+        return f"must be one of {', '.join(get_args(kind))}"
+    words = str(error).partition(" - at `$")[0].replace("`", "")
+    for theirs, ours in _WORDS.items():
+        words = words.replace(theirs, ours)
+    return words
+
+
+_WORDS = {
+    "Expected": "must be",
+    ", got": ", not",
+    " str": " a text",
+    " int": " a whole number",
+    " float": " a number",
+    " bool": " true or false",
+    " array": " a list",
+    "matching regex '^[0-9a-f]{64}$'": "of 64 hexadecimal digits, as imdctl new-push-key prints it",
+}
