@@ -102,6 +102,10 @@ class Metrics:
         self.outbox_oldest_seconds = Gauge("imd_outbox_oldest_seconds", "Age of the oldest bytes held for a client.")
         # logic: what was accepted
         self.pushes = Counter("imd_pushes", "Pushes asked for over HTTP, by target and outcome.", ("target", "outcome"))
+        # what ``taken`` is compared with: a push to many keys or members is one share in each partition that has some of them
+        self.published = Counter(
+            "imd_pushes_published", "Shares of pushes that the broker stored, by target.", ("target",)
+        )
         self.http_seconds = Histogram(
             "imd_http_seconds", "HTTP requests, by route and status.", SECONDS, ("route", "status")
         )
