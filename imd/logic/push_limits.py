@@ -1,0 +1,53 @@
+"""What one call to push may ask for."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from imd.errors import BadRequest, BodyTooLarge
+from imd.logic.order import Order
+from imd.protocol.body import INT64, MAX_KEY_BYTES, MAX_ROOM_BYTES
+
+MAX_IDEMPOTENCY_KEY_BYTES = 128  # it is only ever hashed
+
+
+@dataclass(frozen=True, slots=True)
+class PushLimits:
+    """The limits of one call; more is refused whole, before anything is stored."""
+
+    body_bytes: int = 65536  # of one push, after base64
+    pushes: int = 1000  # in one array
+    targets: int = 10_000  # keys and members of one push together
+    rooms: int = 100  # of one push: each is stored by itself
+    stored_bytes: int = 16 * 1024 * 1024  # bodies of one call as the broker stores them: one a partition, one a room
+
+    def check(self, order: Order) -> None:
+        """Raises :class:`imd.errors.BadRequest` naming the field, or :class:`imd.errors.BodyTooLarge`."""
+        for trouble in self._troubles(order):
+            raise BadRequest(trouble)
+        if len(order.body) > self.body_bytes:
+            raise BodyTooLarge(f"body: {len(order.body)} bytes, at most {self.body_bytes}")
+
+    def _troubles(self, order: Order) -> Iterator[str]:
+        if not order.targets:
+            yield "to: names nobody: give keys, mids, room, rooms or all"
+        if len(order.keys) + len(order.mids) > self.targets:
+            yield f"to: more than {self.targets} keys and mids"
+        if len(order.rooms) > self.rooms:
+            yield f"to.rooms: more than {self.rooms}"
+        if any(not 0 < _size(key) <= MAX_KEY_BYTES for key in order.keys):
+            yield f"to.keys: a key has 1 to {MAX_KEY_BYTES} bytes"
+        if any(mid == 0 or mid not in INT64 for mid in order.mids):
+            yield "to.mids: a member's id is an int64 other than 0"
+        if any(not 0 < _size(room) <= MAX_ROOM_BYTES for room in order.rooms):
+            yield f"to.rooms: a room id has 1 to {MAX_ROOM_BYTES} bytes"
+        if order.speed and not order.all:
+            yield "speed: goes with to.all only"
+        if order.speed < 0:
+            yield "speed: connections a second, or 0 for at once"
+        if _size(order.idempotency_key) > MAX_IDEMPOTENCY_KEY_BYTES:
+            yield f"idempotency_key: longer than {MAX_IDEMPOTENCY_KEY_BYTES} bytes"
+
+
+def _size(text: str) -> int:
+    """Its length in UTF-8."""
+    return len(text.encode())

@@ -1,0 +1,78 @@
+"""A push as a back end asks for it, the JSON of ``/v1/push``, and what it is told became of it."""
+
+from base64 import b64decode
+from enum import Enum, unique
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from imd.errors import BadRequest
+from imd.logic.order import Order
+from imd.protocol.body import INT32, INT64
+
+Int32 = Annotated[int, Meta(ge=INT32.start, le=INT32.stop - 1)]
+# A member's id is an int64, which JavaScript's numbers do not hold: a string of decimal digits is as good.
+Mid = Annotated[int, Meta(ge=INT64.start, le=INT64.stop - 1)] | Annotated[str, Meta(pattern="^-?[0-9]{1,19}$")]
+
+
+class To(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Whom a push is for: any of these together, at least one of them. What is named twice counts once."""
+
+    keys: tuple[str, ...] = ()  # connections
+    mids: tuple[Mid, ...] = ()  # members: every connection of each; 0 is nobody
+    room: str | None = None  # a whole room id, ``type://name``
+    rooms: tuple[str, ...] = ()  # several of them
+    all: bool = False  # every connection there is
+
+
+class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One push. Its shape is checked when it is decoded, its values when it is accepted."""
+
+    to: To
+    op: Int32  # the operation that clients see; by convention 1000 and up
+    body: str | None = None  # the body as text, pushed in UTF-8; exactly one of the two bodies
+    body_base64: str | None = None  # the body as any bytes, in standard base64 with padding
+    idempotency_key: str = ""  # the same push with the same key within the broker's window is stored once; empty = none
+    speed: Annotated[int, Meta(ge=0, le=INT32.stop - 1)] = 0  # with ``to.all``: connections a second; 0 = at once
+
+    def order(self, pusher: str = "") -> Order:
+        """What it asks for, as ``pusher`` asks it. Raises :class:`imd.errors.BadRequest` naming the field."""
+        rooms = (self.to.room, *self.to.rooms) if self.to.room is not None else self.to.rooms
+        return Order(
+            operation=self.op,
+            body=self._content(),
+            keys=tuple(dict.fromkeys(self.to.keys)),
+            mids=tuple(dict.fromkeys(int(mid) for mid in self.to.mids)),
+            rooms=tuple(dict.fromkeys(rooms)),
+            all=self.to.all,
+            speed=self.speed,
+            idempotency_key=self.idempotency_key,
+            pusher=pusher,
+        )
+
+    def _content(self) -> bytes:
+        if self.body is not None and self.body_base64 is None:
+            return self.body.encode()
+        if self.body_base64 is None or self.body is not None:
+            raise BadRequest("body: give exactly one of body and body_base64")
+        try:
+            return b64decode(self.body_base64, validate=True)
+        except ValueError:
+            raise BadRequest("body_base64: not base64 (RFC 4648 section 4, with padding)") from None
+
+
+@unique
+class Result(Enum):
+    """What became of a push that was well formed."""
+
+    ACCEPTED = "accepted"  # the broker has it
+    REPEATED = "repeated"  # the broker had it already, by its idempotency key; ``id`` is the earlier one's
+    CONFLICT = "conflict"  # its idempotency key was used for a different push; ``id`` is that one's
+
+
+class PushResult(msgspec.Struct, frozen=True):
+    """The answer to one push."""
+
+    id: str  # 64 bits in decimal: more than JavaScript's numbers hold
+    result: Result
