@@ -7,6 +7,7 @@ import msgspec
 
 from imd.errors import CloseReason
 from imd.protocol import rpc
+from imd.protocol.packet import Packet
 from imd.protocol.push import Push
 
 # --- time -------------------------------------------------------------------------------------------------------------
@@ -55,6 +56,30 @@ class Connection(Protocol):
     def close(self, reason: CloseReason) -> None:
         """End: what was written goes out if the peer reads within a few seconds, then the connection is cut.
         A WebSocket close frame carries ``reason.code`` and ``reason.label``. ``session.lost`` follows, once."""
+
+
+class SessionPort(Protocol):
+    """What a client's transport tells the session that comet made for its :class:`Connection`."""
+
+    def packet_received(self, packet: Packet) -> None:
+        """The client sent a packet. In order; never after :meth:`Connection.close` was called, nor after :meth:`lost`."""
+
+    def fail(self, reason: CloseReason, detail: str = "") -> None:
+        """The client broke its transport's rules: the session says so and calls :meth:`Connection.close`, perhaps at once."""
+
+    def pause_writing(self) -> None:
+        """The kernel has enough: what is written now is held in memory."""
+
+    def resume_writing(self) -> None:
+        """What was held has left."""
+
+    def lost(self, reason: CloseReason) -> None:
+        """The connection is gone; the last call, exactly once for each session. ``reason`` is the one that
+        :meth:`Connection.close` was given, else how the peer ended it."""
+
+
+# Admission: a transport calls it with each new connection. None = refused, and the connection has been closed.
+Accept = Callable[[Connection], SessionPort | None]
 
 
 class LogicClient(Protocol):
