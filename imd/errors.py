@@ -180,6 +180,13 @@ class PeerUnavailable(Unavailable):
     name = "peer_unavailable"
 
 
+class PeerDown(PeerUnavailable):
+    """An RPC peer is not there now: nothing was sent, so any request may be tried again."""
+
+    code = 36
+    name = "peer_down"
+
+
 class DeadlineExceeded(Unavailable):
     """No answer in time. It may still have been done."""
 
