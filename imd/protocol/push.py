@@ -1,6 +1,7 @@
 """A push: a request to deliver a body to keys, members, a room or all. What the broker carries."""
 
 from enum import IntEnum, unique
+from hashlib import blake2b
 from zlib import crc32
 
 import msgspec
@@ -52,6 +53,12 @@ def dump(push: Push) -> bytes:
 def load(data: bytes) -> Push:
     """The reverse of :func:`dump`. Raises :class:`msgspec.DecodeError` for anything else."""
     return _decoder.decode(data)
+
+
+def fingerprint(push: Push) -> bytes:
+    """16 bytes that are equal for pushes that ask for the same: not its id, time or idempotency key. Stored by brokers."""
+    asked = (push.target, push.operation, push.body, push.keys, push.mids, push.room, push.speed)
+    return blake2b(msgspec.msgpack.encode(asked), digest_size=16).digest()
 
 
 def partition_of(target: str, partitions: int) -> int:
