@@ -131,6 +131,38 @@ class ServerIdTaken(ImdError):
     name = "server_id_taken"
 
 
+class NotFound(ImdError):
+    """There is nothing at this address."""
+
+    code = 16
+    http_status = 404
+    name = "not_found"
+
+
+class MethodNotAllowed(ImdError):
+    """There is something at this address, but not for this method."""
+
+    code = 17
+    http_status = 405
+    name = "method_not_allowed"
+
+
+class CrossOrigin(ImdError):
+    """A browser sent this for a page of another origin."""
+
+    code = 18
+    http_status = 403
+    name = "cross_origin"
+
+
+class RequestTooSlow(ImdError):
+    """The request was not complete in time."""
+
+    code = 19
+    http_status = 408
+    name = "too_slow"
+
+
 class Overloaded(ImdError):
     """A queue is at its limit. Nothing was accepted; try again after ``retry_after_seconds``."""
 
