@@ -20,6 +20,12 @@ def parse_address(text: str) -> Address:
         return Address("", 0, path)
     host, colon, digits = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not colon or not host or not digits.isdecimal() or int(digits) > 65535 or (":" in host and not bracketed):
+    if (
+        not colon
+        or not host
+        or not (digits.isascii() and digits.isdecimal())
+        or int(digits) > 65535
+        or (":" in host and not bracketed)
+    ):
         raise ValueError(f"{text}: an address is host:port, [v6]:port or unix:/path; 127.0.0.1:3101 for example")
     return Address(host.strip("[]"), int(digits))

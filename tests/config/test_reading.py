@@ -1,0 +1,107 @@
+"""From TOML, environment and command line to settings."""
+
+from pathlib import Path
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.config import Role, Settings, load
+from imd.errors import ConfigError
+
+
+class LoadTests(SynchronousTestCase):
+    """What ``load`` takes from where, and the one line that each fault gets."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+
+    def write(self, text: str) -> Path:
+        self.path.write_text(text, encoding="utf-8")
+        return self.path
+
+    def refused(self, text: str = "", *, role: Role = "imd", sets: tuple[str, ...] = (), **environ: str) -> str:
+        """The words of the refusal."""
+        return str(self.assertRaises(ConfigError, load, role, self.write(text), environ, sets))
+
+    def test_defaults_suit_each_role(self) -> None:
+        """`twistd imd` needs no server; the parts of a cluster meet in Redis and ZooKeeper."""
+        alone, cluster = load("imd"), load("logic")
+        self.assertEqual(
+            (alone.broker.backend, alone.presence.backend, alone.registry.backend), ("sqlite", "memory", "static")
+        )
+        self.assertEqual(
+            (cluster.broker.backend, cluster.presence.backend, cluster.registry.backend),
+            ("redis", "redis", "zookeeper"),
+        )
+
+    def test_the_later_source_wins(self) -> None:
+        """File over default, environment over file, --set over environment."""
+        path = self.write('[comet]\ntcp = "127.0.0.1:1"\nwebsocket = "127.0.0.1:1"\ntls = ""\nbuckets = 1')
+        settings = load(
+            "imd",
+            path,
+            {"IMD_COMET_TCP": "127.0.0.1:2", "IMD_COMET_WEBSOCKET": "127.0.0.1:2", "HOME": "/"},
+            ["comet.websocket=127.0.0.1:3"],
+        )
+        self.assertEqual(
+            (settings.comet.tcp, settings.comet.websocket, settings.comet.buckets),
+            ("127.0.0.1:2", "127.0.0.1:3", 1),
+        )
+
+    def test_an_override_has_the_type_of_its_key(self) -> None:
+        """Text stays text even when it looks like a number; numbers, flags and lists are TOML."""
+        settings = load(
+            "imd",
+            None,
+            {"IMD_SERVER_ID": "7", "IMD_COMET_REUSE_PORT": "true", "IMD_SERVER_ADDRS": '["a", "b"]'},
+            ["comet.buckets=8", "comet.heartbeat_seconds=1.5"],
+        )
+        self.assertEqual((settings.server.id, settings.server.addrs), ("7", ("a", "b")))
+        self.assertEqual(
+            (settings.comet.reuse_port, settings.comet.buckets, settings.comet.heartbeat_seconds), (True, 8, 1.5)
+        )
+
+    def test_an_unknown_name_is_refused_with_the_nearest(self) -> None:
+        """In the file, in a list of tables, in the environment, on the command line; all of a file's at once."""
+        both = self.refused("[commet]\n[comet]\ntpc = 1\n")
+        self.assertEqual(
+            both.splitlines(),
+            [
+                f"{self.path}: commet: no such section; did you mean comet?",
+                f"{self.path}: comet.tpc: no such key; did you mean comet.tcp?",
+            ],
+        )
+        self.assertIn(
+            "push.keys[1].nmae: no such key", self.refused('[[push.keys]]\nname="a"\n[[push.keys]]\nnmae="b"')
+        )
+        self.assertIn("IMD_COMET_TPC: no such key; did you mean comet.tcp?", self.refused(IMD_COMET_TPC="x"))
+        self.assertIn("IMD_COMMET_TCP: no such section", self.refused(IMD_COMMET_TCP="x"))
+        self.assertIn("--set x.y: no such section", self.refused(sets=("x.y=1",)))
+
+    def test_a_wrong_value_is_refused_with_what_would_be_right(self) -> None:
+        """Type, range and choice, each in the words of the file."""
+        for text, words in (
+            ("[comet]\ntcp = 5", "comet.tcp: must be a text, not a whole number"),
+            ("[comet]\nbuckets = 0", "comet.buckets: must be a whole number >= 1"),
+            ("[comet]\nreuse_port = 1", "comet.reuse_port: must be true or false"),
+            ("[comet]\nheartbeat_seconds = -1", "comet.heartbeat_seconds: must be a number > 0"),
+            ("[auth]\nmode = 'tokn'", "auth.mode: must be one of trust, token"),
+            ("comet = 3", "comet: is a table: write [comet]"),
+            ("[[push.keys]]\nname='a'\nsha256='b'", "64 hexadecimal digits"),
+            ("x = [", "is not TOML"),
+        ):
+            with self.subTest(text=text):
+                self.assertIn(f"{self.path}: {words}" if ":" in words else words, self.refused(text))
+        self.assertIn("IMD_COMET_BUCKETS=x: must be a whole number", self.refused(IMD_COMET_BUCKETS="x"))
+        self.assertIn("give section.key=value", self.refused(sets=("comet",)))
+        self.assertIn("regions is a table of free names", self.refused(sets=("regions.eu=[]",)))
+
+    def test_a_file_that_is_not_there(self) -> None:
+        """Its path and why."""
+        error = self.assertRaises(ConfigError, load, "imd", Path("/nonexistent/imd.toml"))
+        self.assertEqual(str(error), "/nonexistent/imd.toml: cannot be read: No such file or directory")
+
+    def test_settings_are_frozen(self) -> None:
+        """Nobody changes them behind another's back."""
+        settings: Settings = load("imd")
+        with self.assertRaises(AttributeError):
+            settings.comet.buckets = 1  # type: ignore[misc]  # that is the point
