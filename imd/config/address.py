@@ -18,14 +18,9 @@ def parse_address(text: str) -> Address:
         if not path.startswith("/"):
             raise ValueError(f"{text}: a unix socket is unix:/absolute/path")
         return Address("", 0, path)
-    host, colon, digits = text.rpartition(":")
+    host, _, digits = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if (
-        not colon
-        or not host
-        or not (digits.isascii() and digits.isdecimal())
-        or int(digits) > 65535
-        or (":" in host and not bracketed)
-    ):
+    port = int(digits) if digits.isascii() and digits.isdecimal() else -1
+    if not host or not 0 <= port <= 65535 or (":" in host and not bracketed):
         raise ValueError(f"{text}: an address is host:port, [v6]:port or unix:/path; 127.0.0.1:3101 for example")
-    return Address(host.strip("[]"), int(digits))
+    return Address(host.strip("[]"), port)
