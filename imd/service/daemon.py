@@ -45,6 +45,7 @@ class Daemon(Service):
         build: "Callable[[Daemon], Sequence[Part]]",
         greet: Callable[[], str],
         notifier: Notifier,
+        mark_failed: Callable[[], object],
     ) -> None:
         self.setName(name)
         self.reactor = reactor
@@ -52,6 +53,7 @@ class Daemon(Service):
         self._build = build
         self._greet = greet
         self._notifier = notifier
+        self._mark_failed = mark_failed  # makes this process exit with status 1 once it has stopped
         self._parts: list[Part] = []  # in the order of opening; all of them, opened or not
         self._opened: list[Part] = []
         self._opening: Deferred[None] | None = None  # while parts are opened
@@ -82,8 +84,7 @@ class Daemon(Service):
     def fail(self, error: ImdError) -> None:
         """Something found later that this process cannot go on with: say it in one line, stop, exit with status 1."""
         self.log.error("{name} stops: {error}", name=self.name, error=str(error))
-        # twistd exits with 0 whatever stopped the reactor, and takes no other word for it.
-        atexit.register(_exit_with_failure)
+        self._mark_failed()
         if self.reactor.running:
             self.reactor.stop()
 
@@ -140,6 +141,11 @@ class Daemon(Service):
         if status != self._status:
             self._status = status
             self._notifier.status(status)
+
+
+def mark_failed() -> None:
+    """Let this process exit with status 1. twistd exits with 0 whatever stopped the reactor, and takes no other word for it."""
+    atexit.register(_exit_with_failure)
 
 
 def _exit_with_failure() -> None:

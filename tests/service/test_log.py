@@ -1,0 +1,49 @@
+"""Log lines."""
+
+import io
+import json
+
+from twisted.logger import Logger, LogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.service.log import observer
+
+
+class ObserverTests(SynchronousTestCase):
+    """One line an event, from the level up."""
+
+    def logged(self, level: str, style: str, namespace: str = "imd.comet") -> tuple[Logger, io.StringIO]:
+        """A logger into a text."""
+        out = io.StringIO()
+        return Logger(namespace=namespace, observer=LogPublisher(observer(out, level, style))), out
+
+    def test_text(self) -> None:
+        """Time, level, part, words; a failure's traceback follows."""
+        log, out = self.logged("info", "text")
+        log.info("{count} gone", count=3)
+        log.debug("unseen")
+        self.assertRegex(out.getvalue(), r"^\d{4}-\d\d-\d\dT[\d:.]+Z info  comet: 3 gone\n$")
+        try:
+            raise ValueError("planted")
+        except ValueError:
+            log.failure("bug")
+        self.assertIn("ValueError: planted", out.getvalue())
+
+    def test_json(self) -> None:
+        """One object a line; the event's plain fields beside the words."""
+        log, out = self.logged("info", "json")
+        log.warn("{reason}\nleft", reason="slow", wire=b"hidden")
+        record = json.loads(out.getvalue())
+        self.assertEqual(
+            (record["level"], record["system"], record["message"], record["reason"]),
+            ("warn", "comet", "slow\nleft", "slow"),
+        )
+        self.assertNotIn("wire", record)
+
+    def test_libraries_are_quiet(self) -> None:
+        """Twisted's own life events are not the operator's; its warnings are."""
+        log, out = self.logged("info", "text", "twisted.internet")
+        log.info("Starting factory")
+        self.assertEqual(out.getvalue(), "")
+        log.warn("trouble")
+        self.assertIn("trouble", out.getvalue())
