@@ -1,0 +1,260 @@
+"""One HTTP connection: limits on what it may send and how slowly, and the answers it gets.
+
+Twisted parses; what is added here is what it leaves open: bodies are capped from what is announced and as they come (Twisted
+spools them to disk without a limit), and a request that drips in has a deadline that dripping does not move.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import Enum, unique
+from http import HTTPStatus
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http
+
+from imd.errors import BodyTooLarge, ImdError, Overloaded, RequestTooSlow
+from imd.interfaces import Clock, Timer
+from imd.transport.http_fault import fault_response
+from imd.transport.http_message import Request, Response
+
+LINGER_SECONDS = 5.0  # how long a refused peer may still send; closing on unread bytes would take the answer with it
+_METHODS_WITHOUT_BODY = frozenset({204, 304})
+
+
+class Server(Protocol):
+    """What a channel needs of its site."""
+
+    max_body_bytes: int
+    receive_seconds: float
+    idle_seconds: float
+
+    def hold(self, size: int) -> bool:
+        """Take ``size`` bytes of the memory for bodies (or give back, when negative). False: there is not enough left."""
+
+    def opened(self, channel: "Channel") -> None: ...
+    def closed(self, channel: "Channel") -> None: ...
+
+    def stopping(self) -> bool:
+        """Whether connections end with their next answer."""
+
+    def next_request_id(self) -> str: ...
+
+    async def respond(self, request: Request) -> Response:
+        """The answer, whatever happens. Never raises but for cancellation."""
+
+    def refused(self, error: ImdError) -> None:
+        """A request ended before it had come in whole."""
+
+
+@unique
+class State(Enum):
+    """Where a connection stands."""
+
+    IDLE = 1  # nothing of the next request has come
+    RECEIVING = 2  # some of it has
+    ANSWERING = 3  # all of it has
+    REFUSED = 4  # it was answered before it was complete: the rest is dropped, then the connection
+    ENDING = 5  # it ends as soon as its last answer is out
+
+
+class Channel(http.HTTPChannel):
+    """One connection. Requests are answered one after another; what is pipelined waits, bounded by Twisted."""
+
+    MAX_LENGTH = 16384  # of a line, and so of a query
+    totalHeadersSize = 32768  # of the request line and the headers together
+    maxHeaders = 100
+
+    def __init__(self, site: Server, clock: Clock) -> None:
+        super().__init__()
+        # Twisted declares narrower types than it uses: any request factory, any number of seconds.
+        self.requestFactory = Exchange  # type: ignore[assignment]  # see above
+        self.timeOut = site.idle_seconds  # type: ignore[assignment]  # see above
+        self.site = site
+        self.state = State.IDLE
+        self._clock = clock
+
+    def callLater(self, period: float, func: Callable[[], object]) -> Timer:
+        """Twisted's timeouts, on the clock that was handed in."""
+        return self._clock.callLater(period, func)
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.site.opened(self)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.site.closed(self)
+        super().connectionLost(reason)
+
+    def resetTimeout(self) -> None:
+        """Bytes came (Twisted calls this at every read): only the first of a request start its deadline."""
+        if self.state is State.IDLE:
+            self.state = State.RECEIVING
+            self.setTimeout(self.site.receive_seconds)
+
+    def lineReceived(self, line: bytes) -> None:
+        if self.state is not State.REFUSED:
+            super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:
+        if self.state is not State.REFUSED:
+            super().rawDataReceived(data)
+
+    def allHeadersReceived(self) -> None:
+        limit = self.site.max_body_bytes
+        if self.length is not None and self.length > limit:  # None: chunked, counted as it comes
+            self.refuse(BodyTooLarge(f"a body of {self.length} bytes, at most {limit}"))
+        else:
+            super().allHeadersReceived()
+
+    def allContentReceived(self) -> None:
+        if self.state is not State.REFUSED:
+            self.state = State.ANSWERING
+            super().allContentReceived()
+
+    def requestDone(self, request: http.Request) -> None:
+        self.state = State.IDLE
+        if self.site.stopping():
+            self.persistent = 0
+        super().requestDone(request)  # may begin the next one, if it was pipelined
+        if self.state is State.IDLE:
+            if not self.persistent:
+                self.state = State.ENDING
+            self.setTimeout(self.site.idle_seconds)
+
+    def timeoutConnection(self) -> None:
+        if self.state is State.RECEIVING:
+            seconds = self.site.receive_seconds
+            self.refuse(RequestTooSlow(f"the request was not complete after {seconds:g} s"))
+        elif self.state is State.ENDING:  # its peer does not read
+            self.forceAbortClient()
+        else:
+            super().timeoutConnection()
+
+    def refuse(self, error: ImdError) -> None:
+        """Answer a request that is not complete, and end: what still comes is dropped for a while."""
+        self.state = State.REFUSED
+        self.site.refused(error)
+        self.write(_raw(fault_response(error)))
+        self.setTimeout(LINGER_SECONDS)
+        for exchange in self.requests:
+            exchange.release()
+
+
+class Exchange(http.Request):
+    """One request as it comes in, and its way to the site and back."""
+
+    log = Logger()
+
+    def __init__(self, channel: Channel, queued: object = False) -> None:
+        super().__init__(channel)
+        self._site = channel.site
+        self._connection = channel  # ``channel`` itself is Twisted's, and gone when the answer is out
+        self._body = bytearray()  # what has come; emptied when it is handed on
+        self._held_bytes = 0  # of the site's memory for bodies
+        self._lost = False  # nobody is there to read an answer
+
+    def gotLength(self, length: int | None) -> None:
+        """The channel has judged it; the body stays in memory, which the site bounds."""
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self._connection.state is State.REFUSED:
+            return
+        limit = self._site.max_body_bytes
+        if len(self._body) + len(data) > limit:
+            self._connection.refuse(BodyTooLarge(f"a body of more than {limit} bytes"))
+        elif not self._site.hold(len(data)):
+            self._connection.refuse(Overloaded("too many requests are being received"))
+        else:
+            self._held_bytes += len(data)
+            self._body += data
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        self.method, self.uri, self.clientproto = command, path, version
+        Deferred.fromCoroutine(self._serve()).addErrback(self._failed)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """What is under way goes on: a push that was begun has an outcome, even if nobody hears it."""
+        self._lost = True
+        self.release()
+        super().connectionLost(reason)
+
+    def release(self) -> None:
+        """Give the memory of the body back, once."""
+        self._site.hold(-self._held_bytes)
+        self._held_bytes = 0
+        self._body = bytearray()
+
+    async def _serve(self) -> None:
+        try:
+            response = await self._site.respond(self._request())
+        finally:
+            self.release()
+        if not self._lost:
+            self._send(response)
+
+    def _request(self) -> Request:
+        target = self.uri.decode("latin-1")
+        if target.startswith(
+            ("http://", "https://")
+        ):  # the absolute form, which RFC 9112 section 3.2.2 wants understood
+            target = "/" + target.split("://", 1)[1].partition("/")[2]
+        path, _, query = target.partition("?")
+        return Request(
+            id=self._site.next_request_id(),
+            method=self.method.decode("latin-1"),
+            path=unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace"),
+            query=query,
+            headers=_headers(self.requestHeaders),
+            body=bytes(self._body),
+            address=_host(self._connection.getPeer()),
+            local_address=_host(self._connection.getHost()),
+        )
+
+    def _send(self, response: Response) -> None:
+        self.setResponseCode(response.status, _reason(response.status).encode())
+        for name, value in response.headers:
+            self.responseHeaders.addRawHeader(name, value)
+        if response.content_type:
+            self.responseHeaders.setRawHeaders("Content-Type", [response.content_type])
+        if response.status not in _METHODS_WITHOUT_BODY:
+            self.responseHeaders.setRawHeaders("Content-Length", [str(len(response.body))])
+        self.responseHeaders.setRawHeaders("X-Content-Type-Options", ["nosniff"])
+        if self._site.stopping():
+            self.responseHeaders.setRawHeaders("Connection", ["close"])
+        self.write(response.body)
+        self.finish()
+
+    def _failed(self, failure: Failure) -> None:
+        if not failure.check(CancelledError):
+            self.log.failure("An answer could not be sent", failure=failure)
+        if not self._lost:
+            self._connection.forceAbortClient()
+
+
+def _headers(raw: Any) -> Mapping[str, str]:
+    return {name.decode("latin-1").lower(): values[0].decode("latin-1") for name, values in raw.getAllRawHeaders()}
+
+
+def _host(address: Any) -> str:
+    """The IP of a Twisted address; unix sockets have none."""
+    return getattr(address, "host", "")
+
+
+def _reason(status: int) -> str:
+    return HTTPStatus(status).phrase
+
+
+def _raw(response: Response) -> bytes:
+    """An answer outside of any exchange, the last one on its connection."""
+    headers = (
+        *response.headers,
+        ("Content-Type", response.content_type),
+        ("Content-Length", str(len(response.body))),
+        ("Connection", "close"),
+    )
+    lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}", *(f"{name}: {value}" for name, value in headers)]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1") + response.body

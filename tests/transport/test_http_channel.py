@@ -1,0 +1,162 @@
+"""What a connection may send, and how slowly."""
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.metrics import Metrics
+from imd.transport.http import HttpSite
+from imd.transport.http_channel import LINGER_SECONDS
+from imd.transport.http_message import TEXT, Request, Response
+from imd.transport.http_route import Route
+from tests.support.http_wire import HttpWire, site_of
+
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
+
+
+class ChannelCase(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.metrics = Metrics()
+        self.bodies: list[bytes] = []
+        self.site: HttpSite = site_of(
+            Route("POST", "/", self.take, summary="", tag=""),
+            clock=self.clock,
+            metrics=self.metrics,
+            max_body_bytes=1000,
+            max_held_bytes=1500,
+            receive_seconds=10,
+            idle_seconds=20,
+        )
+        self.wire = HttpWire(self.site)
+
+    def take(self, request: Request) -> Response:
+        self.bodies.append(request.body)
+        return Response(200, b"%d" % len(request.body), TEXT)
+
+    def assert_refused(self, status: int, name: str) -> None:
+        """One answer, one count, whatever else is sent is dropped, and the connection ends after a while."""
+        [answer] = self.wire.answers()
+        self.assertEqual((answer.status, answer.json()["error"]["name"]), (status, name))
+        self.assertEqual(answer.headers["connection"], "close")
+        self.assertEqual(self.metrics.http_seconds.values[("unknown", str(status))][0], 1)
+        self.wire.send(b"x" * 5000 + b"\r\n\r\nPOST / HTTP/1.1\r\n\r\n")
+        self.assertEqual((self.wire.answers(), self.bodies), ([], []))
+        self.assertFalse(self.wire.ended)
+        self.clock.advance(LINGER_SECONDS)
+        self.assertTrue(self.wire.ended)
+        self.wire.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.site._held_bytes, 0)
+
+
+class BodyLimitTests(ChannelCase):
+    def test_at_the_limit(self) -> None:
+        """A body of exactly the limit is taken, with a length and in chunks."""
+        self.wire.send(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 1000)
+        self.wire.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n" + b"x" * 1000 + b"\r\n0\r\n\r\n")
+        self.assertEqual([answer.body for answer in self.wire.answers()], [b"1000", b"1000"])
+        self.assertEqual(self.site._held_bytes, 0)
+
+    def test_announced_too_large(self) -> None:
+        """A body over the limit is refused from its announcement, before a byte of it is read."""
+        self.wire.send(HEAD + b"Content-Length: 1001\r\n\r\n")
+        self.assert_refused(413, "too_large")
+
+    def test_no_continue(self) -> None:
+        """A peer that asks before it sends is told no, not to continue."""
+        self.wire.send(HEAD + b"Expect: 100-continue\r\nContent-Length: 1001\r\n\r\n")
+        self.assert_refused(413, "too_large")
+
+    def test_continue(self) -> None:
+        """A peer that asks before it sends something we take is told to continue."""
+        self.wire.send(HEAD + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        self.assertEqual(self.wire.transport.value(), b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def test_chunked_too_large(self) -> None:
+        """A chunked body is cut off where it passes the limit, in one read or in many."""
+        self.wire.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        for _ in range(4):
+            self.wire.send(b"fa\r\n" + b"x" * 250 + b"\r\n")
+        self.assertEqual(self.wire.answers(), [])
+        self.wire.send(b"1\r\nx\r\n0\r\n\r\n")
+        self.assert_refused(413, "too_large")
+
+    def test_chunked_too_large_at_once(self) -> None:
+        """So is one that comes whole."""
+        self.wire.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + b"x" * 1001 + b"\r\n0\r\n\r\n")
+        self.assert_refused(413, "too_large")
+
+    def test_all_bodies(self) -> None:
+        """The bodies of all connections together are limited, too; a lost connection gives back what it held."""
+        other = HttpWire(self.site)
+        other.send(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 900)
+        self.wire.send(HEAD + b"Content-Length: 1000\r\n\r\n" + b"x" * 900)
+        [answer] = self.wire.answers()
+        self.assertEqual((answer.status, answer.headers["retry-after"]), (429, "1"))
+        other.lose()
+        self.wire.lose()
+        self.assertEqual(self.site._held_bytes, 0)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_malformed(self) -> None:
+        """What is no HTTP is 400, and the connection ends."""
+        for data in (
+            b"\x16\x03\x01\x02\x00\r\n\r\n",
+            HEAD + b"Content-Length: -1\r\n\r\n",
+            HEAD + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            HEAD + b"Transfer-Encoding: gzip\r\n\r\n",
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+            HEAD + b"".join(b"a%d: b\r\n" % n for n in range(101)) + b"\r\n",
+            HEAD + b"a: " + b"b" * 16000 + b"\r\n" + b"c: " + b"d" * 16300 + b"\r\ne: " + b"f" * 500 + b"\r\n\r\n",
+        ):
+            wire = HttpWire(self.site)
+            wire.send(data)
+            self.assertEqual([answer.status for answer in wire.answers()], [400], data[:60])
+            self.assertTrue(wire.ended, data[:60])
+
+    def test_long_line(self) -> None:
+        """A line without end ends the connection."""
+        self.wire.send(b"GET /" + b"x" * 20000)
+        self.assertTrue(self.wire.ended)
+
+
+class SlowPeerTests(ChannelCase):
+    def test_dripping_head(self) -> None:
+        """A byte now and then does not keep a request alive beyond its deadline."""
+        for byte in b"POST / HTT":
+            self.wire.send(bytes([byte]))
+            self.clock.advance(1)
+        self.assert_refused(408, "too_slow")
+
+    def test_dripping_body(self) -> None:
+        """Nor does it in the body."""
+        self.wire.send(HEAD + b"Content-Length: 100\r\n\r\n")
+        for _ in range(10):
+            self.wire.send(b"x")
+            self.clock.advance(1)
+        self.assert_refused(408, "too_slow")
+
+    def test_idle(self) -> None:
+        """A connection without a request ends after the idle time, before the first request and after it."""
+        self.clock.advance(19)
+        self.wire.send(HEAD + b"Content-Length: 0\r\n\r\n")
+        self.assertEqual(len(self.wire.answers()), 1)
+        self.clock.advance(19)
+        self.assertFalse(self.wire.ended)
+        self.clock.advance(1)
+        self.assertTrue(self.wire.ended)
+
+    def test_late_start(self) -> None:
+        """A request has its whole time however long the connection had been idle before."""
+        self.clock.advance(19)
+        self.wire.send(HEAD)
+        self.clock.advance(9)
+        self.wire.send(b"Content-Length: 0\r\n\r\n")
+        self.assertEqual(self.wire.answers()[0].status, 200)
+
+    def test_answer_not_read(self) -> None:
+        """A peer that asked for the end and does not read its last answer is cut off."""
+        self.wire.send(HEAD + b"Connection: close\r\nContent-Length: 0\r\n\r\n")
+        self.assertTrue(self.wire.transport.disconnecting)
+        self.clock.advance(20)
+        self.assertTrue(self.wire.transport.disconnected)
