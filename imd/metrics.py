@@ -107,6 +107,7 @@ class Metrics:
         self.published = Counter(
             "imd_pushes_published", "Shares of pushes that the broker stored, by target.", ("target",)
         )
+        self.hook_calls = Counter("imd_hook_calls", "Packets that the receive hook got, by result.", ("result",))
         self.http_seconds = Histogram(
             "imd_http_seconds", "HTTP requests, by route and status.", SECONDS, ("route", "status")
         )
