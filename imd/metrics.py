@@ -93,7 +93,7 @@ class Metrics:
         self.packets_in = Counter(
             "imd_packets_in", "Packets from clients, by operation (others are one).", ("operation",)
         )
-        self.received = Counter("imd_packets_received", "Client packets for the receive hook, by result.", ("result",))
+        self.submitted = Counter("imd_packets_submitted", "Client packets sent on to logic, by result.", ("result",))
         # comet: what was written
         self.deliveries = Counter(
             "imd_deliveries", "Pushed packets per channel, by target: delivered or filtered.", ("target", "outcome")
