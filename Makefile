@@ -1,0 +1,97 @@
+# What README.md and CONTRIBUTING.md tell people to type. `make` alone explains.
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format tox dev test-needs clean
+
+VENV ?= .venv
+PYTHON ?=
+ARGS ?=
+ENVS ?= ALL
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --prefer-binary -c constraints.txt
+
+# Tried in this order unless PYTHON names one; each is asked, for a name on the path may be an empty shim.
+PYTHONS = $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
+RECENT = import sys; sys.exit(sys.version_info < (3, 11))
+
+# What the tests run against: a file or command, and the Debian package that brings it.
+NEEDS = redis-server=redis-server java=default-jre-headless /usr/share/java/zookeeper.jar=libzookeeper-java \
+	chromium=chromium systemd-analyze=systemd
+
+help:
+	@echo 'make run     start imd on this machine: everything in one process, no server to install'
+	@echo '             make run ARGS="--config etc/imd.toml --set comet.tcp=127.0.0.1:4101"'
+	@echo 'make test    install what the tests need and run all of them; ARGS="tests/comet -k room" for some'
+	@echo 'make lint    ruff, mypy --strict and the rules of the house (tests/test_architecture.py)'
+	@echo 'make format  let ruff put the code into shape'
+	@echo 'make tox     the tests on every Python from 3.11 to 3.13 that is here; ENVS=py313 for one'
+	@echo 'make clean   remove the virtual environment and everything that was built or cached'
+	@echo
+	@echo 'All of them use the virtual environment $(VENV) (VENV=...), made by the first of: $(PYTHONS) (PYTHON=...).'
+
+# The install is editable, so a change of code needs no other; a change of what is required does.
+run: $(VENV)/.installed
+	@exec $(VENV)/bin/twistd --nodaemon --pidfile= imd $(ARGS)
+
+test: $(VENV)/.installed-dev test-needs
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/python -m pytest tests/test_architecture.py
+
+format: $(VENV)/.installed-dev
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+tox: $(VENV)/.installed-dev test-needs
+	$(VENV)/bin/tox run -e $(ENVS) -- $(ARGS)
+
+dev: $(VENV)/.installed-dev
+
+$(VENV)/bin/python:
+	@for each in $(PYTHONS); do \
+		if "$$each" -c '$(RECENT)' 2>/dev/null; then found=$$each; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo 'imd needs Python 3.11 or newer. None of these is one: $(PYTHONS).' >&2; \
+		echo 'Install it (Debian, Ubuntu: apt install python3 python3-venv) or say make PYTHON=/path/to/python.' >&2; \
+		exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$found --version), once."; \
+	if ! $$found -m venv $(VENV); then \
+		rm -rf $(VENV); \
+		echo "$$found cannot make a virtual environment (Debian, Ubuntu: apt install python3-venv)." >&2; \
+		exit 1; \
+	fi
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'Installing imd and what it needs into $(VENV), once.'
+	@$(PIP) -e .
+	@touch $@
+
+$(VENV)/.installed-dev: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo 'Installing imd and what its tests need into $(VENV), once.'
+	@$(PIP) -e '.[test,lint,tox]'
+	@touch $@ $(VENV)/.installed
+
+test-needs:
+	@for need in $(NEEDS); do \
+		if ! command -v "$${need%%=*}" >/dev/null && ! [ -e "$${need%%=*}" ]; then missing="$$missing $${need##*=}"; fi; \
+	done; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$$(id -u)" = 0 ]; then root=env; else root='sudo -n'; fi; \
+	if command -v apt-get >/dev/null && $$root true 2>/dev/null; then \
+		echo "Installing from Debian, for the tests:$$missing"; \
+		$$root apt-get update -qq && \
+		$$root env DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends $$missing; \
+	else \
+		echo "The tests need more than Python. Install this, then run make test again:" >&2; \
+		echo "    apt-get install$$missing" >&2; \
+		exit 1; \
+	fi
+
+clean:
+	rm -rf $(VENV) .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp*
+	find imd tests twisted -name __pycache__ -prune -exec rm -rf {} +
+	rm -f twisted/plugins/dropin.cache
