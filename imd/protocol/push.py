@@ -52,7 +52,10 @@ def dump(push: Push) -> bytes:
 
 def load(data: bytes) -> Push:
     """The reverse of :func:`dump`. Raises :class:`msgspec.DecodeError` for anything else."""
-    return _decoder.decode(data)
+    try:
+        return _decoder.decode(data)
+    except UnicodeDecodeError:  # msgspec lets it through
+        raise msgspec.DecodeError("a string is not UTF-8") from None
 
 
 def fingerprint(push: Push) -> bytes:

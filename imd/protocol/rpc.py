@@ -184,4 +184,7 @@ def dump(value: Value) -> bytes:
 
 def load(kind: type[Value], data: bytes) -> Value:
     """The reverse of :func:`dump`. Raises :class:`msgspec.DecodeError` unless ``data`` is a valid ``kind``."""
-    return _decoders[kind].decode(data)
+    try:
+        return _decoders[kind].decode(data)
+    except UnicodeDecodeError:  # msgspec lets it through
+        raise msgspec.DecodeError("a string is not UTF-8") from None

@@ -1,0 +1,161 @@
+"""Bodies of client packets: what goim's clients send, every wrong shape, garbage."""
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.errors import CloseReason, ProtocolError
+from imd.protocol.body import (
+    MAX_ACCEPTS,
+    MAX_KEY_BYTES,
+    MAX_PLATFORM_BYTES,
+    MAX_ROOM_BYTES,
+    Auth,
+    decode_auth,
+    decode_operations,
+    decode_room,
+    encode_goodbye,
+)
+
+_NAMES = st.sampled_from(["mid", "key", "room_id", "platform", "accepts", "token", "MID", "x"])
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers())
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value).encode()
+
+
+class BodyTestCase(SynchronousTestCase):
+    """Shared: what is refused is refused by name."""
+
+    def assert_bad(self, decode: object, body: bytes, word: str = "") -> None:
+        assert callable(decode)
+        with self.assertRaises(ProtocolError) as caught:
+            decode(body)
+        self.assertEqual(caught.exception.reason, CloseReason.BAD_BODY, body)
+        self.assertIn(word, str(caught.exception))
+
+
+class AuthTests(BodyTestCase):
+    """Op 7."""
+
+    def test_what_goim_clients_send(self) -> None:
+        """The bodies of goim's browser client and of its load client."""
+        browser = b'{"mid":123, "room_id":"live://1000", "platform":"web", "accepts":[1000,1001,1002]}'
+        self.assertEqual(decode_auth(browser), Auth(123, "", "live://1000", "web", (1000, 1001, 1002)))
+        load = b'{"mid":7,"key":"","room_id":"test://1","platform":"linux","accepts":null}'
+        self.assertEqual(decode_auth(load), Auth(7, "", "test://1", "linux"))
+
+    def test_names_like_go(self) -> None:
+        """Names match without regard to case, unknown ones are ignored, null is absent."""
+        body = b'{"MID": 5, "Room_ID": "a://b", "more": {"x": [1]}, "key": null, "Token": "t"}'
+        self.assertEqual(decode_auth(body), Auth(5, "", "a://b", token="t"))
+        self.assertEqual(decode_auth(b"{}"), Auth())
+
+    def test_wrong_types_are_named(self) -> None:
+        """A wrong type says which field."""
+        for body, field in (
+            (b'{"mid": "5"}', "mid"),
+            (b'{"mid": 5.0}', "mid"),
+            (b'{"mid": true}', "mid"),
+            (b'{"mid": 9223372036854775808}', "mid"),
+            (b'{"mid": -9223372036854775809}', "mid"),
+            (b'{"key": 5}', "key"),
+            (b'{"room_id": []}', "room_id"),
+            (b'{"platform": {}}', "platform"),
+            (b'{"accepts": 1}', "accepts"),
+            (b'{"accepts": ["1"]}', "accepts"),
+            (b'{"accepts": [2147483648]}', "accepts"),
+            (b'{"accepts": [-2147483649]}', "accepts"),
+            (b'{"token": 1}', "token"),
+        ):
+            self.assert_bad(decode_auth, body, field)
+
+    def test_limits(self) -> None:
+        """Each limit is allowed, one more is not; they count bytes."""
+        for field, limit in (("key", MAX_KEY_BYTES), ("room_id", MAX_ROOM_BYTES), ("platform", MAX_PLATFORM_BYTES)):
+            decode_auth(json.dumps({field: "x" * limit}).encode())
+            self.assert_bad(decode_auth, json.dumps({field: "x" * (limit + 1)}).encode(), field)
+            self.assert_bad(decode_auth, json.dumps({field: "é" * (limit // 2 + 1)}).encode(), field)
+        decode_auth(json.dumps({"accepts": [1] * MAX_ACCEPTS}).encode())
+        self.assert_bad(decode_auth, json.dumps({"accepts": [1] * (MAX_ACCEPTS + 1)}).encode(), "accepts")
+
+    def test_not_json(self) -> None:
+        """Whatever is no JSON object is refused, however deep."""
+        for body in (b"", b"{", b"null", b"5", b"[]", b'"x"', b"\xff", b"{} {}", b"[" * 4000, b'{"a":' * 800):
+            self.assert_bad(decode_auth, body)
+        self.assert_bad(decode_auth, b'{"key": "\\ud800"}')
+        self.assert_bad(decode_auth, b'{"key": "\xff"}')
+
+    @given(st.binary(max_size=100) | st.recursive(_SCALARS, lambda inner: st.dictionaries(_NAMES, inner)).map(_dump))
+    def test_garbage(self, body: bytes) -> None:
+        """Any body is an Auth or a ProtocolError; strings that come through can be encoded."""
+        try:
+            auth = decode_auth(body)
+        except ProtocolError:
+            return
+        for text in (auth.key, auth.room_id, auth.platform, auth.token):
+            text.encode()
+
+
+class RoomTests(BodyTestCase):
+    """Op 12."""
+
+    def test_room(self) -> None:
+        """The id as it is; empty leaves."""
+        self.assertEqual(decode_room(b"live://1000"), "live://1000")
+        self.assertEqual(decode_room("chat://ü/ß".encode()), "chat://ü/ß")
+        self.assertEqual(decode_room(b""), "")
+        self.assertEqual(len(decode_room(b"x" * MAX_ROOM_BYTES)), MAX_ROOM_BYTES)
+
+    def test_bad_rooms(self) -> None:
+        """Not UTF-8, a surrogate, too long."""
+        for body in (b"\xff", b"\xed\xa0\x80", b"x" * (MAX_ROOM_BYTES + 1)):
+            self.assert_bad(decode_room, body)
+
+
+class OperationsTests(BodyTestCase):
+    """Op 14 and 16."""
+
+    def test_operations(self) -> None:
+        """What Go's SplitInt32s takes."""
+        self.assertEqual(decode_operations(b""), ())
+        self.assertEqual(decode_operations(b"1000"), (1000,))
+        self.assertEqual(
+            decode_operations(b"1000,-1,+7,2147483647,-2147483648"), (1000, -1, 7, 2147483647, -2147483648)
+        )
+        self.assertEqual(len(decode_operations(b",".join([b"1"] * MAX_ACCEPTS))), MAX_ACCEPTS)
+
+    def test_bad_operations(self) -> None:
+        """Anything but decimal int32s between commas."""
+        for body in (
+            *(b",", b"1,", b",1", b"1,,2", b" 1", b"1 ", b"1;2", b"0x1", b"1_0", b"+-1", b"-", b"1.0", b"\xd9\xa1"),
+            *(b"2147483648", b"-2147483649", b"9" * 4000),
+            b",".join([b"1"] * (MAX_ACCEPTS + 1)),
+        ):
+            self.assert_bad(decode_operations, body)
+
+    @given(st.binary(max_size=40) | st.text("0123456789,+-", max_size=40).map(str.encode))
+    def test_garbage(self, body: bytes) -> None:
+        """Any body is int32s or a ProtocolError."""
+        try:
+            operations = decode_operations(body)
+        except ProtocolError:
+            return
+        self.assertTrue(all(-(2**31) <= operation < 2**31 for operation in operations))
+
+
+class GoodbyeTests(SynchronousTestCase):
+    """Op 6."""
+
+    def test_goodbye(self) -> None:
+        """It says why, and whether and when to come back."""
+        self.assertEqual(
+            json.loads(encode_goodbye(CloseReason.SERVER_STOPPING, 250)),
+            {"reason": "server_stopping", "code": 4050, "reconnect": True, "retry_after_ms": 250},
+        )
+        self.assertEqual(
+            json.loads(encode_goodbye(CloseReason.REPLACED)), {"reason": "replaced", "code": 4030, "reconnect": False}
+        )
