@@ -27,6 +27,12 @@ class Clock(Protocol):
     def callLater(self, delay: float, callable: Callable[..., object], /, *args: Any, **kwargs: Any) -> Timer: ...
 
 
+class Reactor(Clock, Protocol):
+    """The clock of a thread that others may hand calls to (Twisted's ``IReactorFromThreads``)."""
+
+    def callFromThread(self, callable: Callable[..., object], /, *args: Any, **kwargs: Any) -> None: ...
+
+
 class Resource(Protocol):
     """What service opens and closes: a connection to a product, a link to a peer."""
 
