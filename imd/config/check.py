@@ -120,10 +120,12 @@ def _rpc(settings: Settings, role: Role) -> Iterator[str]:
     rpc = settings.rpc
     if role == "imd":
         return
-    if rpc.curve_secret_key_file and not Path(rpc.curve_secret_key_file).is_file():
-        yield f"rpc.curve_secret_key_file: no such file: {rpc.curve_secret_key_file}; make one with imdctl new-curve-keys"
-    if rpc.curve_secret_key_file and not rpc.curve_allowed_keys:
-        yield "rpc.curve_allowed_keys: empty, so that no peer could connect; list the peers' public keys"
+    for key in ("curve_secret_key_file", "curve_allowed_keys_file"):
+        path = getattr(rpc, key)
+        if path and not Path(path).is_file():
+            yield f"rpc.{key}: no such file: {path}; imdctl new-curve-keys --help says how to make it"
+    if bool(rpc.curve_secret_key_file) != bool(rpc.curve_allowed_keys_file) and role != "job":
+        yield "rpc.curve_secret_key_file and rpc.curve_allowed_keys_file: give both, so that only known peers connect"
     if role == "job":
         return
     if not rpc.listen.startswith(("tcp://", "ipc://")):
