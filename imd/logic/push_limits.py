@@ -16,8 +16,7 @@ class PushLimits:
 
     body_bytes: int = 65536  # of one push, after base64
     pushes: int = 1000  # in one array
-    targets: int = 10_000  # keys and members of one push together
-    rooms: int = 100  # of one push: each is stored by itself
+    targets: int = 10_000  # keys, members and rooms of one push together
     stored_bytes: int = 16 * 1024 * 1024  # bodies of one call as the broker stores them: one a partition, one a room
 
     def check(self, order: Order) -> None:
@@ -30,10 +29,8 @@ class PushLimits:
     def _troubles(self, order: Order) -> Iterator[str]:
         if not order.targets:
             yield "to: names nobody: give keys, mids, room, rooms or all"
-        if len(order.keys) + len(order.mids) > self.targets:
-            yield f"to: more than {self.targets} keys and mids"
-        if len(order.rooms) > self.rooms:
-            yield f"to.rooms: more than {self.rooms}"
+        if len(order.keys) + len(order.mids) + len(order.rooms) > self.targets:
+            yield f"to: more than {self.targets} keys, mids and rooms"
         if any(not 0 < _size(key) <= MAX_KEY_BYTES for key in order.keys):
             yield f"to.keys: a key has 1 to {MAX_KEY_BYTES} bytes"
         if any(mid == 0 or mid not in INT64 for mid in order.mids):

@@ -10,6 +10,7 @@ from msgspec import Meta
 from imd.errors import BadRequest
 from imd.logic.order import Order
 from imd.protocol.body import INT32, INT64
+from imd.protocol.room_id import split_room_id
 
 Int32 = Annotated[int, Meta(ge=INT32.start, le=INT32.stop - 1)]
 # A member's id is an int64, which JavaScript's numbers do not hold: a string of decimal digits is as good.
@@ -50,6 +51,13 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             idempotency_key=self.idempotency_key,
             pusher=pusher,
         )
+
+    def scopes(self) -> list[str]:
+        """What a push key must cover for it: ``push:keys``, ``push:members``, ``push:room:<type>``, ``push:all``."""
+        order = self.order()
+        kinds = [f"push:{target}" for target in order.targets if target != "room"]
+        types = dict.fromkeys(split_room_id(room)[0] for room in order.rooms)
+        return [*kinds, *(f"push:room:{room_type}" for room_type in types)]
 
     def _content(self) -> bytes:
         if self.body is not None and self.body_base64 is None:
