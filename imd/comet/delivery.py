@@ -1,0 +1,230 @@
+"""Delivery: batches of items from job to channels, in order, a slice a reactor turn."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, islice
+
+from twisted.internet.defer import Deferred
+
+from imd.comet.answer import Answer
+from imd.comet.channel import Channel
+from imd.comet.directory import Directory
+from imd.comet.drop import Drop
+from imd.comet.fanout import Fanout
+from imd.comet.limits import Limits
+from imd.comet.load import Load
+from imd.comet.parcel import Parcel, size_of
+from imd.comet.policy import SlowPolicy
+from imd.comet.sweep import Sweep
+from imd.comet.tally import Tally
+from imd.errors import Overloaded, PeerUnavailable
+from imd.interfaces import Clock, Timer
+from imd.metrics import Metrics
+from imd.protocol.room_id import split_room_id
+from imd.protocol.rpc import Item, Kind, Outcome, Outcomes
+from imd.protocol.wire import Wire
+
+JOIN_BYTES = 65_536  # of packets in one joined wire: more saves nothing, and would fill outboxes in one step
+
+TARGETS = {Kind.KEYS: "keys", Kind.ROOM: "room", Kind.ALL: "all"}
+
+
+class Delivery:
+    """Gives each item to its receivers and tells job what became of it.
+
+    - Order: a channel gets items in the order they came. An item begins when the one before has reached all its receivers.
+      (Broadcasts with a speed run beside the others and are in no order with them.)
+    - An item that meets an idle delivery leaves at once, in the same turn. ``Limits.deliveries_per_turn`` channels later the
+      reactor gets its turn, whatever is waiting.
+    - While a room's item waits, later ones for that room join it: one write instead of several. Nothing ever waits for that.
+      They may pass items for *other rooms* (as long as no channel is in two), never one for keys or for all.
+    - What waits is bounded in bytes.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_directory",
+        "_fanout",
+        "_joinable",
+        "_kick",
+        "_left",
+        "_limits",
+        "_metrics",
+        "_parcels",
+        "_running",
+        "_sweeps",
+        "_timer",
+        "waiting_bytes",
+    )
+
+    def __init__(
+        self,
+        *,
+        directory: Directory,
+        clock: Clock,
+        metrics: Metrics,
+        limits: Limits,
+        kick: Callable[[Channel], None],
+    ) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._metrics = metrics
+        self._limits = limits
+        self._kick = kick  # told which channel may have been replaced elsewhere
+        self._fanout = Fanout()
+        self._parcels: deque[Parcel] = deque()  # the first may be begun, the others wait
+        self._joinable: dict[str, Parcel] = {}  # room -> the waiting parcel that a later item for it may join
+        self._sweeps: set[Sweep] = set()
+        self._left = limits.deliveries_per_turn  # channels that this reactor turn may still write to
+        self._running = False  # inside _run
+        self._timer: Timer | None = None  # the next turn; None = nothing was done since the last, ``_left`` is whole
+        self.waiting_bytes = 0  # of all parcels
+
+    def deliver(self, items: Sequence[Item]) -> Deferred[Outcomes]:
+        """Queue them all. The answer comes when each outcome is known: for a broadcast with a speed, once it is scheduled.
+
+        Raises :class:`Overloaded`, and takes nothing, while what waits is at its limit. A batch that is larger than the
+        limit is taken when nothing waits.
+        """
+        size = sum(map(size_of, items))
+        if self._parcels and self.waiting_bytes + size > self._limits.delivery_queue_bytes:
+            raise Overloaded(f"{self.waiting_bytes} bytes wait for delivery here")
+        self.waiting_bytes += size
+        answer = Answer(len(items))
+        for place, item in enumerate(items):
+            self._enqueue(item, answer, place)
+        if self._left > 0 and not self._running:
+            self._run()
+        return answer.deferred
+
+    def stop(self) -> None:
+        """Leave what waits: its outcome is unknown, so job will try again elsewhere."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        for sweep in self._sweeps:
+            sweep.stop()
+        self._sweeps.clear()
+        parcels, self._parcels = self._parcels, deque()
+        self._joinable.clear()
+        self.waiting_bytes = 0
+        for parcel in parcels:
+            for _, answer, _ in parcel.items:
+                answer.fail(PeerUnavailable("this comet is stopping"))
+
+    def _enqueue(self, item: Item, answer: Answer, place: int) -> None:
+        parcel = self._joinable.get(item.room) if item.kind is Kind.ROOM else None
+        if parcel is not None and self._may_join(parcel, item):
+            parcel.add(item, answer, place)
+            return
+        parcel = Parcel(item)
+        parcel.add(item, answer, place)
+        self._parcels.append(parcel)
+        if item.kind is Kind.ROOM:
+            self._joinable[item.room] = parcel
+        else:
+            self._joinable.clear()
+
+    def _may_join(self, parcel: Parcel, item: Item) -> bool:
+        if parcel.size_bytes + len(item.packets) > JOIN_BYTES:
+            return False
+        return not self._directory.overlaps or self._parcels[-1] is parcel
+
+    def _turn(self) -> None:
+        self._timer = None
+        self._left = self._limits.deliveries_per_turn
+        self._run()
+
+    def _run(self) -> None:
+        """Spend what is left of this turn; then, if anything was done, see to it that there is a next.
+
+        An answer may bring the next batch while this runs: that is only queued, else a chain of them would never unwind.
+        """
+        worked = self._running = bool(self._parcels)
+        while self._parcels and self._left > 0:
+            parcel = self._parcels[0]
+            load = parcel.load or self._begin(parcel)
+            part = list(islice(parcel.channels, self._left))
+            if part:
+                self._fanout.spread(load, part, parcel.tally)
+            if len(part) < self._left:
+                self._parcels.popleft()
+                self._settle(parcel, load)
+            self._left -= len(part) or 1  # a room without members is not free either
+        self._running = False
+        if worked and self._timer is None:
+            self._timer = self._clock.callLater(0, self._turn)
+
+    def _begin(self, parcel: Parcel) -> Load:
+        item = parcel.first
+        if self._joinable.get(item.room) is parcel:
+            del self._joinable[item.room]
+        is_room = item.kind is Kind.ROOM
+        parcel.load = load = Load(
+            Wire(parcel.packets),
+            packets=parcel.count,
+            policy=self._policy(item.room) if is_room else self._limits.slow_policy,
+            room=item.room if is_room else "",
+            operation=None if is_room else item.operation,
+        )
+        match item.kind:
+            case Kind.KEYS:
+                parcel.channels = self._find(item.keys, parcel.tally)
+            case Kind.ROOM:
+                parcel.channels = chain.from_iterable(self._directory.members(item.room))
+            case Kind.ALL if item.speed <= 0:
+                parcel.channels = chain.from_iterable(self._directory.channels())
+            case Kind.KICK:
+                for channel in self._find(item.keys[:1], parcel.tally):
+                    self._kick(channel)
+        return load
+
+    def _find(self, keys: Sequence[str], tally: Tally) -> Iterator[Channel]:
+        for key in keys:
+            channel = self._directory.find(key)
+            if channel is None:
+                tally.unknown.append(key)
+            else:
+                yield channel
+
+    def _policy(self, room: str) -> SlowPolicy:
+        policies = self._limits.slow_policies
+        return policies.get(split_room_id(room)[0], self._limits.slow_policy) if policies else self._limits.slow_policy
+
+    def _settle(self, parcel: Parcel, load: Load) -> None:
+        """All receivers had their turn."""
+        self.waiting_bytes -= parcel.size_bytes
+        item = parcel.first
+        if item.kind is Kind.ALL and item.speed > 0:
+            scheduled = self._sweep(load, item.speed, parcel.tally)
+            outcomes = [Outcome(scheduled=scheduled) if scheduled else parcel.tally.outcome(item.count)]
+        else:
+            outcomes = [parcel.tally.outcome(each.count) for each, _, _ in parcel.items]
+        if item.kind is not Kind.KICK:
+            parcel.tally.count(self._metrics, TARGETS[item.kind], load.packets)
+        for (_, answer, place), outcome in zip(parcel.items, outcomes, strict=True):
+            answer.settle(place, outcome)
+
+    def _sweep(self, load: Load, speed: int, tally: Tally) -> int:
+        """Begin a paced broadcast; answers packets times channels, 0 when there are too many sweeps (``tally`` says so)."""
+        channels = len(self._directory)
+        if len(self._sweeps) >= self._limits.sweeps:
+            tally.drop(Drop.SWEEPS, channels)
+            return 0
+        sweep = Sweep(
+            load=load,
+            channels=chain.from_iterable(self._directory.channels()),
+            speed=speed,
+            per_turn=self._limits.deliveries_per_turn,
+            clock=self._clock,
+            fanout=self._fanout,
+            done=self._swept,
+        )
+        self._sweeps.add(sweep)
+        sweep.tick()
+        return channels * load.packets
+
+    def _swept(self, sweep: Sweep, tally: Tally, last: bool) -> None:
+        tally.count(self._metrics, "all", sweep.load.packets)
+        if last:
+            self._sweeps.discard(sweep)

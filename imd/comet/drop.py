@@ -1,0 +1,22 @@
+"""Why a pushed packet did not reach a client."""
+
+from enum import Enum, unique
+
+
+@unique
+class Drop(Enum):
+    """The value is the reason's label in ``metrics.drops`` (layer ``comet``) and in :class:`imd.protocol.rpc.Outcome`.
+
+    Labels that begin with ``outbox_`` are of packets that an outbox had taken, so that they count as delivered too:
+    *pushed = delivered + filtered + dropped without outbox_*, and *delivered = written + held + dropped with outbox_*.
+    """
+
+    SLOW_CONSUMER = "slow_consumer"  # the outbox was full, and the connection ends for it
+    FULL = "full"  # the outbox was full of what may not be dropped
+    CLOSING = "closing"  # the connection was ending already
+    FAULT = "fault"  # a bug of ours; the connection ends
+    SWEEPS = "sweeps"  # a paced broadcast while as many as allowed were under way
+
+    OUTBOX_OLDEST = "outbox_oldest"  # made room for a newer one
+    OUTBOX_SUPERSEDED = "outbox_superseded"  # a newer one of its room took its place
+    OUTBOX_LOST = "outbox_lost"  # was held when the connection ended

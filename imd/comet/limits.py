@@ -1,0 +1,45 @@
+"""Limits: every bound that a comet keeps, named and with its unit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from imd.comet.policy import SlowPolicy
+from imd.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All are above zero: zero never means unbounded. Raises :class:`ConfigError` otherwise."""
+
+    handshake_seconds: float = 8  # from accept to op 8, the WebSocket upgrade included
+    heartbeat_seconds: float = 240  # what clients are told
+    heartbeat_max: int = 2  # heartbeats that may be missed: the deadline is the product
+    max_connections: int = 15_000  # of this process; the hard file limit is often 20,000
+    max_connections_per_address: int = 15_000  # as many as in all: balancers and NAT hide thousands behind one
+    packets_per_second: float = 100  # from one client, on average
+    packets_burst: int = 200  # that may come at once
+    waiting_packets: int = 64  # from one client, held while an earlier one of its packets waits for logic
+    waiting_bytes: int = 65_536  # of their bodies
+    outbox_bytes: int = 1_048_576  # held for one client that does not keep up, bookkeeping included
+    slow_policy: SlowPolicy = SlowPolicy.DISCONNECT  # of inboxes, broadcasts, and rooms of a type not named below
+    slow_policies: Mapping[str, SlowPolicy] = field(default_factory=dict)  # room type -> policy
+    buckets: int = 32
+    deliveries_per_turn: int = 512  # channels that one reactor turn writes to: about 3 ms
+    delivery_queue_bytes: int = 67_108_864  # of items waiting for their turn
+    sweeps: int = 16  # paced broadcasts side by side
+    linger_seconds: float = 30  # a room stays hosted after its last member left
+    renew_seconds: float = 10  # between renewals; presence's lease is a few times that
+    full_cycle_seconds: float = 600  # in which every entry is renewed once
+    departures: int = 100_000  # connections whose end presence has not been told yet
+    stop_seconds: float = 10  # for telling presence, when this process ends
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if isinstance(value, int | float) and not value > 0:
+                raise ConfigError(f"{each.name} must be above zero, not {value}")
+
+    @property
+    def idle_seconds(self) -> float:
+        """Without an op 2 for so long, a client is gone."""
+        return self.heartbeat_seconds * self.heartbeat_max

@@ -1,0 +1,158 @@
+"""Outbox: between pushes and one client's socket; bounded in bytes."""
+
+from enum import Enum
+
+from imd.comet.drop import Drop
+from imd.comet.held import ENTRY_BYTES, Held
+from imd.comet.load import Load
+from imd.comet.policy import SlowPolicy
+from imd.comet.reservoir import Reservoir
+from imd.interfaces import Connection
+
+WRITE_BYTES = 65536  # joined in one write when a client reads again: the kernel takes little more at once
+
+
+class Flow(Enum):
+    """Where a wire goes."""
+
+    FLOWING = 1  # straight to the connection
+    PAUSED = 2  # held: the kernel has enough
+    ENDED = 3  # nowhere
+
+
+_FLOWING = Flow.FLOWING  # an attribute of an Enum is slow to reach, and every delivery asks for this one
+
+
+class Outbox:
+    """Whole wires to one connection, in the order they came; a packet is never cut.
+
+    Replies and pushes share the order. It never closes the connection: it answers why not, and the caller ends the
+    session after its loop.
+    """
+
+    __slots__ = ("_connection", "_flow", "_framed", "_held", "_reservoir", "drops", "packets_out")
+
+    def __init__(self, *, connection: Connection, reservoir: Reservoir) -> None:
+        self._connection = connection
+        self._framed = connection.framed
+        self._reservoir = reservoir
+        self._flow = Flow.FLOWING
+        self._held: Held | None = None  # None = nothing is held (nearly always)
+        self.packets_out = 0  # packets written or held, less those dropped later: pushes and replies
+        self.drops = 0  # pushed packets not delivered, for whatever reason
+
+    @property
+    def oldest_at(self) -> float:
+        """Clock seconds when the oldest held wire came. Only when something is held."""
+        assert self._held is not None
+        return self._held.oldest_at
+
+    @property
+    def held_bytes(self) -> int:
+        """What is held, bookkeeping included."""
+        return 0 if self._held is None else self._held.size_bytes
+
+    def offer(self, load: Load) -> Drop | None:
+        """Write or hold a push; None when done, else why not.
+
+        After ``SLOW_CONSUMER`` the outbox has ended and the caller must end the session.
+        """
+        if self._flow is _FLOWING:
+            self.packets_out += load.packets
+            self._connection.write(load.wire.frame if self._framed else load.wire.packets)
+            return None
+        drop = Drop.CLOSING if self._flow is Flow.ENDED else self._hold(load)
+        if drop is not None:
+            self.drops += load.packets
+        return drop
+
+    def reply(self, data: bytes) -> bool:
+        """Write or hold a reply. False when there is no room: then the outbox has ended, the caller ends the session."""
+        if self._flow is Flow.PAUSED:
+            if not self._make_room(len(data)):
+                self.end(flush=False)
+                return False
+            self._holding().reply(data, self._reservoir.clock.seconds())
+        elif self._flow is Flow.FLOWING:
+            self._connection.write(data)
+        else:
+            return False
+        self.packets_out += 1
+        return True
+
+    def pause(self) -> None:
+        """The connection wants nothing more for now."""
+        if self._flow is Flow.FLOWING:
+            self._flow = Flow.PAUSED
+
+    def resume(self) -> None:
+        """The connection wants more: write what was held, joined, until it has enough again."""
+        if self._flow is Flow.PAUSED:
+            self._flow = Flow.FLOWING
+            self._write_held()
+
+    def end(self, *, flush: bool) -> None:
+        """Nothing more is taken. What is held goes to the connection (``flush``) or is counted as lost."""
+        while flush and self._held is not None:
+            self._flow = Flow.FLOWING  # though the connection asked for a pause: it is the last that it gets
+            self._write_held()
+        self._flow = Flow.ENDED
+        if self._held is not None:
+            self._dropped(self._held.packets, Drop.OUTBOX_LOST)
+            self._emptied()
+
+    def _write_held(self) -> None:
+        """Precondition: flowing. A write may pause or even end this outbox."""
+        while (held := self._held) is not None and self._flow is Flow.FLOWING:
+            data = held.take(WRITE_BYTES)
+            if not held:
+                self._emptied()
+            self._connection.write(data)
+
+    def _hold(self, load: Load) -> Drop | None:
+        """Precondition: paused."""
+        data = load.wire.bytes_for(self._framed)
+        if load.policy is SlowPolicy.DISCONNECT:
+            if not self._fits(len(data)):
+                self.end(flush=False)
+                return Drop.SLOW_CONSUMER
+        else:
+            if load.policy is SlowPolicy.LATEST_ONLY and self._held is not None:
+                self._dropped(self._held.supersede(load.room), Drop.OUTBOX_SUPERSEDED)
+            if not self._make_room(len(data)):
+                return Drop.FULL
+        now = self._reservoir.clock.seconds()
+        self._holding().push(data, load.packets, load.policy, load.room, now)
+        self.packets_out += load.packets
+        return None
+
+    def _fits(self, size: int) -> bool:
+        return self.held_bytes + size + ENTRY_BYTES <= self._reservoir.limit_bytes
+
+    def _make_room(self, size: int) -> bool:
+        """Evict the oldest pushes that may go until ``size`` bytes fit; False, and nothing evicted, when they never will."""
+        held = self._held
+        if held is None or self._fits(size):
+            return self._fits(size)
+        if held.size_bytes - held.droppable_bytes + size + ENTRY_BYTES > self._reservoir.limit_bytes:
+            return False
+        while not self._fits(size):
+            self._dropped(held.evict(), Drop.OUTBOX_OLDEST)
+        if not held:
+            self._emptied()
+        return True
+
+    def _dropped(self, packets: int, drop: Drop) -> None:
+        self.packets_out -= packets
+        self.drops += packets
+        self._reservoir.dropped(packets, drop)
+
+    def _holding(self) -> Held:
+        if self._held is None:
+            self._held = Held()
+            self._reservoir.holders.add(self)
+        return self._held
+
+    def _emptied(self) -> None:
+        self._held = None
+        self._reservoir.holders.discard(self)

@@ -1,0 +1,38 @@
+"""Reservoir: what all outboxes of a comet share."""
+
+from typing import TYPE_CHECKING
+
+from imd.comet.drop import Drop
+from imd.interfaces import Clock
+from imd.metrics import Metrics
+
+if TYPE_CHECKING:
+    from imd.comet.outbox import Outbox
+
+
+class Reservoir:
+    """The limit of each outbox, and the sums over all of them."""
+
+    __slots__ = ("clock", "holders", "limit_bytes", "metrics")
+
+    def __init__(self, *, clock: Clock, metrics: Metrics, limit_bytes: int) -> None:
+        self.clock = clock
+        self.metrics = metrics
+        self.limit_bytes = limit_bytes  # what one outbox may hold, bookkeeping included
+        self.holders: set[Outbox] = set()  # the outboxes that hold something
+
+    def dropped(self, packets: int, drop: Drop) -> None:
+        """Count packets that an outbox had taken and did not write."""
+        if packets:
+            self.metrics.drops.add(packets, "comet", drop.value)
+
+    @property
+    def size_bytes(self) -> int:
+        """What all outboxes hold. Looks at every holder."""
+        return sum(outbox.held_bytes for outbox in self.holders)
+
+    @property
+    def oldest_seconds(self) -> float:
+        """Age of the oldest bytes held for anyone; 0 when nothing is held. Looks at every holder."""
+        oldest = min((outbox.oldest_at for outbox in self.holders), default=None)
+        return 0.0 if oldest is None else self.clock.seconds() - oldest

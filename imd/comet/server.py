@@ -1,0 +1,191 @@
+"""Server: one comet's brain. Transports bring it connections, job brings it batches."""
+
+from collections.abc import Callable
+
+from twisted.logger import Logger
+
+from imd.comet.admission import Admission
+from imd.comet.channel import Channel
+from imd.comet.delivery import Delivery
+from imd.comet.departures import Departures
+from imd.comet.directory import Directory
+from imd.comet.edge import Edge
+from imd.comet.idle import IdleList
+from imd.comet.interest import Interest
+from imd.comet.limits import Limits
+from imd.comet.renewal import Renewal
+from imd.comet.reservoir import Reservoir
+from imd.comet.session import Session
+from imd.comet.work import Work
+from imd.errors import BadRequest, CloseReason, PeerUnavailable
+from imd.interfaces import Clock, Connection, LogicClient, Timer
+from imd.metrics import Metrics
+from imd.protocol.rpc import Batch, Outcomes
+
+SWEEP_SECONDS = 1.0  # how late a deadline may be noticed
+SWEEP_LIMIT = 500  # sessions, or rooms, that one look may end; the next look comes at once then
+
+
+class Server:
+    """One start of one comet. ``accept`` and ``push`` may be called between ``start`` and the end of ``stop``."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        *,
+        server: str,
+        boot: int,
+        logic: LogicClient,
+        clock: Clock,
+        metrics: Metrics,
+        make_key: Callable[[], str],
+        limits: Limits,
+    ) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._limits = limits
+        self._transports: dict[str, int] = {}  # transport -> connections
+        self._timer: Timer | None = None  # the next look at deadlines; None = not started, or stopped
+        self._stopping = False
+        work = Work(clock=clock)
+        directory = Directory(buckets=limits.buckets)
+        interest = Interest(
+            server=server, boot=boot, logic=logic, clock=clock, work=work, linger_seconds=limits.linger_seconds
+        )
+        departures = Departures(
+            server=server,
+            boot=boot,
+            logic=logic,
+            directory=directory,
+            work=work,
+            limit=limits.departures,
+            reassert=self._check,
+        )
+        self._delivery = Delivery(directory=directory, clock=clock, metrics=metrics, limits=limits, kick=self._check)
+        self._edge = Edge(
+            server=server,
+            boot=boot,
+            limits=limits,
+            clock=clock,
+            metrics=metrics,
+            logic=logic,
+            make_key=make_key,
+            directory=directory,
+            interest=interest,
+            departures=departures,
+            renewal=Renewal(
+                server=server,
+                boot=boot,
+                logic=logic,
+                clock=clock,
+                limits=limits,
+                directory=directory,
+                interest=interest,
+                departures=departures,
+                work=work,
+            ),
+            reservoir=Reservoir(clock=clock, metrics=metrics, limit_bytes=limits.outbox_bytes),
+            admission=Admission(
+                max_connections=limits.max_connections, max_per_address=limits.max_connections_per_address
+            ),
+            work=work,
+            handshakes=IdleList(idle_seconds=limits.handshake_seconds),
+            heartbeats=IdleList(idle_seconds=limits.idle_seconds),
+            ended=self._ended,
+        )
+        self._show()
+
+    @property
+    def conn_count(self) -> int:
+        """Connections, authenticated or not."""
+        return self._edge.admission.conn_count
+
+    @property
+    def ip_count(self) -> int:
+        """Distinct addresses among them."""
+        return self._edge.admission.ip_count
+
+    def start(self) -> None:
+        """Begin to watch deadlines and to renew presence."""
+        self._timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+        self._edge.renewal.start()
+
+    async def stop(self) -> None:
+        """End all sessions with SERVER_STOPPING and tell presence, for ``stop_seconds`` at most."""
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._edge.renewal.stop()
+        self._delivery.stop()
+        for session in (*self._edge.handshakes, *self._edge.heartbeats):
+            session.close(CloseReason.SERVER_STOPPING)
+        await self._edge.work.drain(self._limits.stop_seconds)
+        if len(self._edge.departures):
+            self._log.warn("presence was not told of {count} ends", count=len(self._edge.departures))
+
+    def trouble(self) -> str | None:
+        """None while presence holds this comet's lease; else one sentence for ``/readyz``."""
+        return self._edge.renewal.trouble()
+
+    def accept(self, connection: Connection) -> Session | None:
+        """A client connected: what its transport talks to. None = refused; counted and closed already, no ``lost`` follows."""
+        if self._stopping:
+            reason: CloseReason | None = CloseReason.SERVER_STOPPING
+        else:
+            reason = self._edge.admission.enter(connection.address)
+        if reason is not None:
+            self._metrics.closed.add(1, reason.label)
+            connection.close(reason)
+            return None
+        self._metrics.accepted.add(1, connection.transport)
+        self._connections(connection.transport, 1)
+        return Session(connection=connection, edge=self._edge)
+
+    async def push(self, request: Batch) -> Outcomes:
+        """Deliver in order and say what became of each item.
+
+        Raises :class:`BadRequest` for another server's or boot's batch, :class:`PeerUnavailable` while stopping,
+        :class:`imd.errors.Overloaded` while too much waits: nothing was delivered then.
+        """
+        edge = self._edge
+        if (request.server, request.boot) != (edge.server, edge.boot):
+            raise BadRequest(f"this is {edge.server} boot {edge.boot}, not {request.server} boot {request.boot}")
+        if self._stopping:
+            raise PeerUnavailable("this comet is stopping")
+        return await self._delivery.deliver(request.items)
+
+    def _check(self, channel: Channel) -> None:
+        """Somebody says that this channel may be another server's by now. A word can be late, so presence is asked."""
+        self._edge.work.start(self._edge.renewal.check(channel))
+
+    def _ended(self, session: Session) -> None:
+        self._edge.admission.leave(session.address)
+        self._connections(session.transport, -1)
+
+    def _connections(self, transport: str, change: int) -> None:
+        count = self._transports[transport] = self._transports.get(transport, 0) + change
+        self._metrics.connections.set(count, transport)
+
+    def _sweep(self) -> None:
+        """End what is overdue and release what lingered; come back at once when there may be more."""
+        edge = self._edge
+        now = self._clock.seconds()
+        late = edge.handshakes.due(now, SWEEP_LIMIT)
+        idle = edge.heartbeats.due(now, SWEEP_LIMIT)
+        for session in late:
+            session.close(CloseReason.HANDSHAKE_TIMEOUT)
+        for session in idle:
+            session.close(CloseReason.HEARTBEAT_TIMEOUT)
+        released = edge.interest.sweep(now, SWEEP_LIMIT)
+        more = SWEEP_LIMIT in (len(late), len(idle), released)
+        self._timer = self._clock.callLater(0 if more else SWEEP_SECONDS, self._sweep)
+
+    def _show(self) -> None:
+        """Gauges read what is kept anyway."""
+        edge = self._edge
+        self._metrics.channels.read = edge.directory.__len__
+        self._metrics.rooms.read = lambda: edge.directory.room_count
+        self._metrics.outbox_bytes.read = lambda: edge.reservoir.size_bytes
+        self._metrics.outbox_oldest_seconds.read = lambda: edge.reservoir.oldest_seconds

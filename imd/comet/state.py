@@ -1,0 +1,36 @@
+"""State: where in its life a session is, and what moves it."""
+
+from enum import Enum
+
+
+class State(Enum):
+    """Where in its life a session is."""
+
+    HANDSHAKE = 1  # accepted; only op 7 is heard
+    AUTHENTICATING = 2  # logic is asked; nothing is heard
+    OPEN = 3
+    CLOSING = 4  # we ended it; the connection is on its way out
+    CLOSED = 5  # the connection is gone
+
+
+class Event(Enum):
+    """What moves it."""
+
+    AUTH = 1  # a good op 7
+    ADMIT = 2  # logic knows who it is, and its room is hosted
+    CLOSE = 3  # we end it
+    LOSE = 4  # the connection is gone
+
+
+MOVES = {  # a pair that is missing is a bug of ours
+    (State.HANDSHAKE, Event.AUTH): State.AUTHENTICATING,
+    (State.HANDSHAKE, Event.CLOSE): State.CLOSING,
+    (State.HANDSHAKE, Event.LOSE): State.CLOSED,
+    (State.AUTHENTICATING, Event.ADMIT): State.OPEN,
+    (State.AUTHENTICATING, Event.CLOSE): State.CLOSING,
+    (State.AUTHENTICATING, Event.LOSE): State.CLOSED,
+    (State.OPEN, Event.CLOSE): State.CLOSING,
+    (State.OPEN, Event.LOSE): State.CLOSED,
+    (State.CLOSING, Event.LOSE): State.CLOSED,
+}
+OVER = (State.CLOSING, State.CLOSED)
