@@ -1,0 +1,222 @@
+"""What comets ask: connect, disconnect, renew, receive, host."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.backend.broker_memory import BrokerMemory
+from imd.backend.leases_memory import LeasesMemory
+from imd.backend.presence_memory import PresenceMemory
+from imd.backend.rooms_memory import RoomsMemory
+from imd.errors import AuthRefused, ServerIdTaken
+from imd.interfaces import Identity, Location
+from imd.logic.connection import Connections
+from imd.logic.ids import IdMaker
+from imd.logic.trust import TrustAuthenticator
+from imd.metrics import Metrics
+from imd.protocol import rpc
+from imd.protocol.push import Push, Target, partition_of
+
+T = TypeVar("T")
+NOW = 1_800_000_000.0
+ONE, TWO = Location("c1", 1), Location("c2", 1)
+
+
+class Says:
+    """An authenticator with one answer."""
+
+    def __init__(self, answer: Identity | Exception) -> None:
+        self.answer = answer
+
+    async def authenticate(self, request: rpc.Connect) -> Identity:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
+class Hook:
+    """Notes packets, and fails as told."""
+
+    def __init__(self) -> None:
+        self.packets: list[rpc.Receive] = []
+        self.fails: Callable[[], Exception] | None = None
+
+    async def __call__(self, packet: rpc.Receive) -> None:
+        self.packets.append(packet)
+        if self.fails:
+            raise self.fails()
+
+
+class ConnectionsTests(SynchronousTestCase):
+    """On backends in memory, with two living comets."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.metrics = Metrics()
+        self.leases = LeasesMemory(clock=self.clock, lease_seconds=30)
+        self.presence = PresenceMemory(leases=self.leases)
+        self.rooms = RoomsMemory(leases=self.leases)
+        self.broker = BrokerMemory(partitions=4, clock=self.clock, metrics=self.metrics)
+        self.hook = Hook()
+        self.ids = IdMaker(now=lambda: NOW, worker_id=1)
+        self.connections = self.make(TrustAuthenticator())
+        self.run_now(self.broker.open())
+        for location in (ONE, TWO):
+            self.run_now(self.leases.renew(location))
+
+    def make(self, authenticator: Says | TrustAuthenticator) -> Connections:
+        return Connections(
+            authenticator=authenticator,
+            presence=self.presence,
+            rooms=self.rooms,
+            leases=self.leases,
+            broker=self.broker,
+            hook=self.hook,
+            ids=self.ids,
+            now=lambda: NOW,
+            metrics=self.metrics,
+        )
+
+    def run_now(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        return self.successResultOf(Deferred.fromCoroutine(coroutine))
+
+    def connect(self, at: Location, key: str = "k", mid: int = 5, **more: Any) -> rpc.Connected:
+        return self.run_now(self.connections.connect(rpc.Connect(at.server, at.boot, key, mid, **more)))
+
+    def located(self, key: str = "k") -> Location | None:
+        return self.run_now(self.presence.locate_keys([key])).get(key)
+
+    def kicks(self) -> list[Push]:
+        return [
+            entry.push
+            for partition in range(self.broker.partitions)
+            for entry in self.run_now(self.broker.read(partition, 10, 0))
+        ]
+
+    def test_connect(self) -> None:
+        """What the client asked for, answered once presence names it."""
+        connected = self.connect(ONE, room="live://1", accepts=(1000, 1001))
+        self.assertEqual(connected, rpc.Connected("k", 5, "live://1", (1000, 1001)))
+        self.assertEqual(self.located(), ONE)
+        self.assertEqual(self.kicks(), [])
+
+    def test_credentials_win(self) -> None:
+        """What the credentials say replaces what the client asked for, an empty room and accept set too."""
+        self.connections = self.make(Says(Identity(7, "own", "", ())))
+        connected = self.connect(ONE, room="live://1", accepts=(1000,))
+        self.assertEqual(connected, rpc.Connected("own", 7, "", ()))
+        self.assertEqual((self.located("own"), self.located("k")), (ONE, None))
+
+    def test_refused(self) -> None:
+        """A client that is refused is nowhere."""
+        self.connections = self.make(Says(AuthRefused("no")))
+        refused = self.connections.connect(rpc.Connect("c1", 1, "k"))
+        self.failureResultOf(Deferred.fromCoroutine(refused), AuthRefused)
+        self.assertIsNone(self.located())
+
+    def test_newer_elsewhere_kicks(self) -> None:
+        """The older connection of the key is told, by the partition that carries the key's pushes."""
+        self.connect(ONE)
+        self.connect(TWO)
+        self.assertEqual(self.located(), TWO)
+        partition = partition_of("k", self.broker.partitions)
+        [entry] = self.run_now(self.broker.read(partition, 10, 0))
+        kick = entry.push
+        self.assertEqual((kick.target, kick.keys, kick.server, kick.boot), (Target.KICK, ("k",), "c1", 1))
+        self.assertEqual(self.metrics.published.value("kick"), 1)
+
+    def test_newer_on_the_same_comet(self) -> None:
+        """The comet sees that itself: no kick."""
+        self.connect(ONE)
+        self.connect(ONE)
+        self.assertEqual(self.kicks(), [])
+
+    def test_older_on_a_dead_comet(self) -> None:
+        """Nobody is there to be told."""
+        self.connect(ONE)
+        self.clock.advance(31)
+        self.run_now(self.leases.renew(TWO))
+        self.connect(TWO)
+        self.assertEqual(self.kicks(), [])
+
+    def test_broker_away(self) -> None:
+        """The newer connection is let in all the same; the older comet hears of it when it renews."""
+        self.connect(ONE)
+        self.run_now(self.broker.close())
+        self.assertEqual(self.connect(TWO).key, "k")
+        renewed = self.run_now(self.connections.renew(rpc.Renew("c1", 1, entries=(("k", 5),))))
+        self.assertEqual(renewed.replaced, ("k",))
+
+    def test_no_worker_id(self) -> None:
+        """A missing lease for ids keeps no client out."""
+        self.connect(ONE)
+        self.ids = IdMaker(now=lambda: NOW)
+        self.connections = self.make(TrustAuthenticator())
+        self.assertEqual(self.connect(TWO).key, "k")
+
+    def test_late_loss_removes_nothing(self) -> None:
+        """The older connection's end leaves the newer one where it is; the newer one's own end removes it."""
+        self.connect(ONE)
+        self.connect(TWO)
+        self.run_now(self.connections.disconnect(rpc.Disconnect("c1", 1, "k", 5)))
+        self.assertEqual(self.located(), TWO)
+        self.run_now(self.connections.disconnect(rpc.Disconnect("c2", 1, "k", 5)))
+        self.assertIsNone(self.located())
+
+    def test_renew(self) -> None:
+        """Entries come back, those that are another's are named, and rooms are counted over all comets."""
+        self.connect(TWO, "theirs")
+        self.run_now(self.connections.renew(rpc.Renew("c2", 1, rooms=(("live://1", 2),))))
+        renewed = self.run_now(
+            self.connections.renew(
+                rpc.Renew("c1", 1, entries=(("mine", 6), ("theirs", 5)), rooms=(("live://1", 3), ("live://2", 0)))
+            )
+        )
+        self.assertFalse(renewed.lease_lapsed)
+        self.assertEqual(renewed.replaced, ("theirs",))
+        self.assertEqual(dict(renewed.rooms), {"live://1": 5, "live://2": 0})
+        self.assertEqual(self.located("mine"), ONE)
+
+    def test_renew_after_a_lapse(self) -> None:
+        """A comet whose lease had lapsed is told to send everything again."""
+        self.clock.advance(31)
+        renew = rpc.Renew("c1", 1)
+        self.assertTrue(self.run_now(self.connections.renew(renew)).lease_lapsed)
+        self.assertFalse(self.run_now(self.connections.renew(renew)).lease_lapsed)
+
+    def test_renew_of_an_older_boot(self) -> None:
+        """A comet that was started again elsewhere is refused."""
+        self.run_now(self.leases.renew(Location("c1", 2)))
+        renewing = self.connections.renew(rpc.Renew("c1", 1))
+        self.failureResultOf(Deferred.fromCoroutine(renewing), ServerIdTaken)
+
+    def test_host(self) -> None:
+        """A room is hosted when the call returns, and no longer after the other one."""
+        self.run_now(self.connections.host(rpc.Host("c1", 1, "live://1")))
+        self.assertEqual(self.run_now(self.rooms.hosts(["live://1"])), {"live://1": [ONE]})
+        self.run_now(self.connections.host(rpc.Host("c1", 1, "live://1", wanted=False)))
+        self.assertEqual(self.run_now(self.rooms.hosts(["live://1"])), {})
+
+    def test_receive(self) -> None:
+        """The hook gets the packet as it is."""
+        packet = rpc.Receive("c1", "k", 5, 1000, b"x", "live://1")
+        self.assertEqual(self.run_now(self.connections.receive(packet)), rpc.Done())
+        self.assertEqual(self.hook.packets, [packet])
+        self.assertEqual(self.metrics.hook_calls.value("ok"), 1)
+
+    def test_receive_fails(self) -> None:
+        """The application's fault is logged and counted; the client gets its echo."""
+        self.hook.fails = lambda: ZeroDivisionError("theirs")
+        self.assertEqual(self.run_now(self.connections.receive(rpc.Receive("c1", "k", 5, 1000, b""))), rpc.Done())
+        self.assertEqual(self.metrics.hook_calls.value("error"), 1)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_receive_cancelled(self) -> None:
+        """Whoever stops waiting stops the hook."""
+        self.hook.fails = CancelledError
+        receiving = self.connections.receive(rpc.Receive("c1", "k", 5, 1000, b""))
+        self.failureResultOf(Deferred.fromCoroutine(receiving), CancelledError)
+        self.assertEqual(self.metrics.hook_calls.value("error"), 0)
