@@ -1,0 +1,130 @@
+"""imdctl push: what the command line becomes, and what is refused before anything is sent."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+from twisted.internet.utils import getProcessOutputAndValue
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.web.server import Site
+
+from imd.ctl.push import push
+from tests.ctl.test_push_api import ACCEPTED, Logic
+from tests.support.reactor import reactor
+
+IMDCTL = (sys.executable, "-c", "from imd.ctl.main import main; main()")
+
+
+class ArgumentTests(SynchronousTestCase):
+    """Wrong ones: exit status 2, one line that says what would be right."""
+
+    def assert_refused(self, *arguments: str, words: str, status: int = 2, **environ: str) -> None:
+        """Run it; it must end before a reactor is needed."""
+        result: Result = CliRunner().invoke(push, list(arguments), env=environ)
+        self.assertEqual(result.exit_code, status, result.output)
+        self.assertIn(words, result.stderr)
+        self.assertIsInstance(result.exception, SystemExit)
+
+    def test_without_a_target(self) -> None:
+        """Whom?"""
+        self.assert_refused("hi", words="Give --to-room, --to-mid, --to-key or --to-all")
+
+    def test_without_a_body(self) -> None:
+        """What?"""
+        self.assert_refused("--to-all", words="Missing argument 'BODY'")
+
+    def test_wrong_values(self) -> None:
+        """What logic would refuse is refused here already."""
+        self.assert_refused("hi", "--to-mid", "x", words="'x' is not a valid integer")
+        self.assert_refused("hi", "--to-mid", str(2**63), words="mids")
+        self.assert_refused("hi", "--to-all", "--op", str(2**31), words="op")
+        self.assert_refused("hi", "--to-all", "--speed", "-1", words="speed")
+
+    def test_wrong_url(self) -> None:
+        """An address without a scheme is the usual slip."""
+        for url in ("127.0.0.1:3111", "ftp://a", "http://", "http://a:x", "http://a?b=c"):
+            self.assert_refused("hi", "--to-all", "--url", url, words="is not like http://127.0.0.1:3111")
+
+    def test_unusable_key(self) -> None:
+        """A file that is not there, and one that holds something else."""
+        self.assert_refused("hi", "--to-all", "--key-file", "nowhere", words="nowhere: cannot be read", status=1)
+        file = Path(self.mktemp())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        for content in (b"", b"two words", b"a\r\nb: c", b"\xff"):
+            file.write_bytes(content)
+            self.assert_refused("hi", "--to-all", "--key-file", str(file), words="holds no push key", status=1)
+        self.assert_refused("hi", "--to-all", words="holds no push key", status=1, IMDCTL_PUSH_KEY="two words")
+
+
+class PushTests(TestCase):
+    """The program against a small logic."""
+
+    async def run_push(
+        self, *arguments: str, body: bytes = ACCEPTED, status: int = 200, **environ: str
+    ) -> tuple[str, str, int]:
+        """(stdout, stderr, exit status)."""
+        self.logic = Logic(status, body, {})
+        port = reactor.listenTCP(0, Site(self.logic), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        out, err, code = await getProcessOutputAndValue(
+            IMDCTL[0],
+            (*IMDCTL[1:], "push", *arguments),
+            env={**os.environ, "IMDCTL_URL": f"http://127.0.0.1:{port.getHost().port}", **environ},
+            reactor=reactor,
+        )
+        return out.decode(), err.decode(), code
+
+    async def test_every_target_travels(self) -> None:
+        """Repeated and mixed options are one push."""
+        out, err, code = await self.run_push(
+            *("--to-room", "live://1", "--to-room", "live://2", "--to-mid", "-7", "--to-key", "k", "--to-all"),
+            *("--op", "-3", "--speed", "5", "--idempotency-key", "once", "hé"),
+        )
+        self.assertEqual((out, err, code), ("accepted 7\n", "", 0))
+        asked = self.logic.asked[0][3]
+        to = {"keys": ["k"], "mids": [-7], "room": None, "rooms": ["live://1", "live://2"], "all": True}
+        self.assertEqual(asked.pop("to"), to)
+        expected = {"op": -3, "body": "hé", "body_base64": None, "idempotency_key": "once", "speed": 5}
+        self.assertEqual(asked, expected)
+
+    async def test_key_comes_from_the_environment(self) -> None:
+        """Or from a file, which wins."""
+        await self.run_push("--to-all", "hi", IMDCTL_PUSH_KEY="imd_env\n")
+        self.assertEqual(self.logic.asked[0][2], "Bearer imd_env")
+        file = Path(self.mktemp())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("imd_file\n")
+        await self.run_push("--to-all", "hi", "--key-file", str(file), IMDCTL_PUSH_KEY="imd_env")
+        self.assertEqual(self.logic.asked[0][2], "Bearer imd_file")
+
+    async def test_json_is_for_scripts(self) -> None:
+        """One object."""
+        out, _, code = await self.run_push("--to-all", "hi", "--json")
+        self.assertEqual((out, code), ('{"id":"7","result":"accepted"}\n', 0))
+
+    async def test_conflict_is_a_failure(self) -> None:
+        """The id is the other push's."""
+        body = b'{"id": "9", "result": "conflict"}'
+        out, err, code = await self.run_push("--to-all", "--idempotency-key", "x", "hi", body=body)
+        self.assertEqual((out, code), ("conflict 9\n", 1))
+        self.assertEqual(err, "Error: this idempotency key was used for a different push\n")
+
+    async def test_refusal_is_one_line(self) -> None:
+        """On stderr, with exit status 1 and no traceback."""
+        body = b'{"error": {"name": "bad_request", "message": "to.room: too long"}}'
+        done = await self.run_push("--to-all", "hi", body=body, status=400)
+        self.assertEqual(done, ("", "Error: bad_request: to.room: too long\n", 1))
+
+
+class StdinTests(SynchronousTestCase):
+    """A body that is read."""
+
+    def test_any_bytes(self) -> None:
+        """The program takes them all, and says that nobody is there to push to (port 1 is nobody's)."""
+        command = (*IMDCTL, "push", "--url", "http://127.0.0.1:1", "--to-all", "-")
+        done = subprocess.run(command, input=b"\xff\x00", capture_output=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stderr.startswith(b"Error: http://127.0.0.1:1: cannot connect: "), done.stderr)
+        self.assertEqual(done.stderr.count(b"\n"), 1)
