@@ -1,0 +1,189 @@
+"""Dialling on real sockets: the Python client against our own listeners, over all four transports."""
+
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+from OpenSSL.SSL import Error as TlsError
+from twisted.internet import reactor as global_reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
+from twisted.trial.unittest import TestCase
+
+from imd.client.core import Pushed
+from imd.errors import AuthRefused, CloseReason, ConfigError, DeadlineExceeded, PeerUnavailable
+from imd.interfaces import Connection
+from imd.protocol.packet import Packet
+from imd.transport.dial import dial
+from imd.transport.tcp import TcpFactory
+from imd.transport.tls import ServerCertificate
+from imd.transport.websocket import WebSocketFactory
+from tests.support.certificates import make_certificates
+from tests.support.scripted_session import ScriptedSession
+
+reactor: Any = global_reactor
+TRANSPORTS = ("tcp", "tls", "ws", "wss")
+
+
+class DialTests(TestCase):
+    """One listener for each transport, with scripted sessions behind them."""
+
+    def setUp(self) -> None:
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        self.files = make_certificates(folder)
+        self.sessions: list[ScriptedSession] = []
+        self.gone: list[Deferred[None]] = []
+        certificate = ServerCertificate(cert_file=self.files.cert, key_file=self.files.key)
+        nameless = ServerCertificate(cert_file=self.files.nameless_cert, key_file=self.files.nameless_key)
+        common: dict[str, Any] = {"accept": self.accept, "clock": reactor}
+        tls, wss = TcpFactory(tls=True, **common), WebSocketFactory(tls=True, origins=["*"], **common)
+        self.ports = {
+            "tcp": reactor.listenTCP(0, TcpFactory(**common), interface="127.0.0.1"),
+            "tls": reactor.listenSSL(0, tls, certificate, interface="127.0.0.1"),
+            "ws": reactor.listenTCP(0, WebSocketFactory(origins=["*"], **common), interface="127.0.0.1"),
+            "wss": reactor.listenSSL(0, wss, certificate, interface="127.0.0.1"),
+            "nameless tls": reactor.listenSSL(0, tls, nameless, interface="127.0.0.1"),
+            "nameless wss": reactor.listenSSL(0, wss, nameless, interface="127.0.0.1"),
+        }
+        for port in self.ports.values():
+            self.addCleanup(port.stopListening)
+
+    def accept(self, connection: Connection) -> ScriptedSession:
+        session = ScriptedSession(connection)
+        gone: Deferred[None] = Deferred()
+        lost = session.lost
+
+        def note(reason: CloseReason) -> None:
+            lost(reason)
+            gone.callback(None)
+
+        session.lost = note  # type: ignore[method-assign]  # the test must wait for it
+        self.sessions.append(session)
+        self.gone.append(gone)
+        return session
+
+    def url(self, transport: str, port: str = "") -> str:
+        return f"{transport}://localhost:{self.ports[port or transport].getHost().port}"
+
+    def run_to_end(self, work: Coroutine[Deferred[Any], Any, None]) -> Deferred[None]:
+        """Run ``work``; the test is over when every session has ended, too."""
+
+        async def run() -> None:
+            await work
+            for gone in self.gone:
+                await gone
+
+        return Deferred.fromCoroutine(run())
+
+    def test_every_transport(self) -> Deferred[None]:
+        """Authenticate, ask, receive merged pushes, close: the same over each."""
+
+        async def work() -> None:
+            for transport in TRANSPORTS:
+                client = await dial(self.url(transport), reactor=reactor, ca_file=self.files.ca)
+                await client.authenticate(mid=1)
+                self.assertEqual(await client.heartbeat(), 5)
+                await client.change_room("live://1")
+                await client.subscribe([1000])
+                await client.send(b"x", 1234)
+                session = self.sessions[-1]
+                self.assertEqual((session.connection.transport, session.connection.address), (transport, "127.0.0.1"))
+                session.push(Packet(1000, b"1"), Packet(1001, b"2" * 70000))
+                pushes = client.pushes()
+                self.assertEqual(await anext(pushes), Pushed(1000, b"1"))
+                self.assertEqual(await anext(pushes), Pushed(1001, b"2" * 70000))
+                await client.close()
+                await self.gone[-1]
+                self.assertEqual(session.losses, [CloseReason.PEER_CLOSED], transport)
+
+        return self.run_to_end(work())
+
+    def test_refused(self) -> Deferred[None]:
+        """The end by the server ends the request; WebSocket says that it was the credentials."""
+
+        async def work() -> None:
+            for transport in TRANSPORTS:
+                client = await dial(self.url(transport), reactor=reactor, ca_file=self.files.ca)
+                kind = AuthRefused if transport in ("ws", "wss") else PeerUnavailable
+                with self.assertRaises(kind):
+                    await client.authenticate(key="refuse")
+                await client.closed()
+                await self.gone[-1]
+                self.assertEqual(self.sessions[-1].losses, [CloseReason.AUTH_REFUSED], transport)
+
+        return self.run_to_end(work())
+
+    def test_untrusted_servers(self) -> Deferred[None]:
+        """A certificate without names, or by an unknown authority, is refused, unless nobody is to be verified."""
+
+        async def work() -> None:
+            for transport in ("tls", "wss"):
+                with self.assertRaises(PeerUnavailable) as caught:
+                    await dial(self.url(transport, f"nameless {transport}"), reactor=reactor, ca_file=self.files.ca)
+                self.assertIn("certificate", str(caught.exception))
+                with self.assertRaises(PeerUnavailable):
+                    await dial(self.url(transport), reactor=reactor)
+                url = self.url(transport, f"nameless {transport}")
+                client = await dial(url, reactor=reactor, verify_server=False)
+                await client.authenticate()
+                await client.close()
+            for session in self.sessions:
+                self.assertLessEqual(len(session.packets), 1)
+
+        return self.run_to_end(work())
+
+    def test_nobody_there(self) -> Deferred[None]:
+        """A refused connection, a name that is none, an HTTP status, and wrong settings each have their error."""
+
+        async def work() -> None:
+            closed = self.url("tcp")
+            await self.ports["tcp"].stopListening()
+            for url in (closed, "tcp://does-not-exist.invalid", self.url("ws") + "/other"):
+                with self.assertRaises(PeerUnavailable):
+                    await dial(url, reactor=reactor)
+            with self.assertRaises(ConfigError):
+                await dial("http://localhost", reactor=reactor)
+            with self.assertRaises(ConfigError):
+                await dial(self.url("tls"), reactor=reactor, ca_file="/missing.pem")
+
+        return self.run_to_end(work())
+
+    def test_silent_server(self) -> Deferred[None]:
+        """A server that accepts and says nothing is given up at the deadline, and let go of."""
+        ends: list[Deferred[None]] = []
+
+        class Silent(Protocol):
+            def connectionMade(self) -> None:
+                ends.append(Deferred())
+
+            def connectionLost(self, reason: object = None) -> None:
+                ends[-1].callback(None)
+
+        factory = Factory.forProtocol(Silent)
+        factory.noisy = False
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+
+        async def work() -> None:
+            for transport in ("tls", "ws", "wss"):
+                url = f"{transport}://localhost:{port.getHost().port}"
+                with self.assertRaises(DeadlineExceeded):
+                    await dial(url, reactor=reactor, connect_seconds=0.2)
+                await ends[-1]
+
+        return self.run_to_end(work())
+
+    def test_garbage_for_tls(self) -> Deferred[None]:
+        """Plain bytes on a TLS port end as the network's fault, with nothing in the log."""
+
+        async def work() -> None:
+            for transport, port in (("tcp", "tls"), ("ws", "wss")):
+                with self.assertRaises(PeerUnavailable):
+                    client = await dial(self.url(transport, port), reactor=reactor)
+                    await client.authenticate()
+                await self.gone[-1]
+                self.assertEqual(self.sessions[-1].losses, [CloseReason.PEER_LOST])
+            self.assertEqual(self.flushLoggedErrors(TlsError), [])
+
+        return self.run_to_end(work())
