@@ -1,0 +1,279 @@
+"""The broker in Redis: a stream a partition, which holds what was published and not committed."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from imd.backend.redis import RedisLink
+from imd.backend.redis_connection import Argument
+from imd.backend.redis_cursor import RedisCursor
+from imd.backend.redis_role import RedisRole
+from imd.backend.redis_script import load_script
+from imd.errors import BrokerUnavailable, Overloaded
+from imd.interfaces import Backlog, Clock, Entry, Receipt
+from imd.metrics import Metrics
+from imd.protocol.push import Push, dump, fingerprint, load
+
+CHUNK = 1000  # pushes or tokens a call: some ms, in which Redis does nothing else
+COUNTED_SECONDS = 0.25  # how long a partition's length is believed that was not seen by publishing there
+
+
+class BrokerRedis:
+    """``<prefix>:{<partition>}:pushes`` is a stream of one push an entry; ``<prefix>:{<partition>}:idem:<key>`` remembers
+    the first use of an idempotency key. All keys of a partition share their hash tag: one script can change them together.
+
+    *What "accepted" means* is Redis' own promise. With ``appendonly yes`` an answer says that the push is in the log of the
+    operating system: it outlives a crash of Redis. ``appendfsync everysec`` loses up to two seconds of accepted pushes when
+    the machine dies, ``always`` none. Without the log all since the last snapshot is lost with Redis. Replicas follow behind:
+    a failover may lose what they had not got; ``min-replicas-to-write`` narrows that.
+
+    A publish that ends in BrokerUnavailable may have been stored. Whoever repeats it, as an HTTP client does after a
+    timeout, publishes it twice unless it has an idempotency key.
+
+    A partition has one owner, so its reader holds its own place (:class:`RedisCursor`) and committing deletes: the first
+    entry of a stream is the first that was not committed, the length is the backlog, and memory comes back. A consumer
+    group would add nothing but a way for an owner that is gone, and blocked in a read, to take entries with it.
+
+    ``max_backlog_entries`` counts over all partitions, and is held within what others publish in a quarter of a second;
+    a publish that would pass it is refused whole. An idempotency key is remembered for ``idempotency_seconds`` from its
+    first use. The link is opened and closed by whoever made it.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_counted_at",
+        "_counting",
+        "_cursors",
+        "_idempotency_ms",
+        "_lengths",
+        "_link",
+        "_log",
+        "_max_backlog_entries",
+        "_metrics",
+        "_open",
+        "_prefix",
+        "_publish",
+        "_role",
+        "_under_way",
+        "partitions",
+    )
+
+    def __init__(
+        self,
+        *,
+        link: RedisLink,
+        clock: Clock,
+        metrics: Metrics,
+        partitions: int,
+        prefix: str = "imd",
+        max_backlog_entries: int = 1_000_000,
+        idempotency_seconds: float = 86_400.0,
+    ) -> None:
+        self.partitions = partitions
+        self._link = link
+        self._clock = clock
+        self._metrics = metrics
+        self._role = RedisRole(link=link, clock=clock, metrics=metrics, name="broker", unavailable=BrokerUnavailable)
+        self._prefix = prefix
+        self._max_backlog_entries = max_backlog_entries
+        self._idempotency_ms = max(1, int(idempotency_seconds * 1000))
+        self._lengths = [0] * partitions  # of the streams, as seen last
+        self._counted_at = float("-inf")  # when all of them were seen last, on the clock
+        self._counting: list[Deferred[None]] = []  # who waits for that; not empty while it is found out
+        self._under_way = 0  # pushes of ours that may be in the streams or not
+        self._cursors = [RedisCursor(link=link, stream=self._stream(number)) for number in range(partitions)]
+        self._publish = load_script("publish")
+        self._open = False
+        self._log = Logger()
+
+    async def open(self) -> None:
+        """Accept calls from now on. Streams come into being with their first push."""
+        self._open = True
+
+    async def close(self) -> None:
+        """Refuse calls from now on; a waiting ``read`` raises."""
+        self._open = False
+        for cursor in self._cursors:
+            cursor.release("the broker is closed")
+
+    def trouble(self) -> str | None:
+        """The link's, while open."""
+        return self._link.trouble() if self._open else "the broker is closed"
+
+    async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
+        """See :class:`imd.interfaces.Broker`. Atomic for up to ``CHUNK`` pushes to one partition, and not beyond."""
+        self._check()
+        if not pushes:
+            return []
+        await self._make_room(len(pushes))
+        try:
+            return await self._store(pushes)
+        finally:
+            self._under_way -= len(pushes)
+
+    async def _store(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
+        shares: defaultdict[int, list[int]] = defaultdict(list)
+        for place, (partition, _) in enumerate(pushes):
+            shares[partition].append(place)
+        receipts = [Receipt(push.id) for _, push in pushes]
+        work = [
+            Deferred.fromCoroutine(
+                self._publish_share(partition, [(place, pushes[place][1]) for place in places], receipts)
+            )
+            for partition, places in shares.items()
+        ]
+        if len(work) == 1:
+            await work[0]
+        else:
+            await _gather(work)
+        return receipts
+
+    async def rewind(self, partition: int) -> None:
+        """See :class:`imd.interfaces.Broker`."""
+        self._check()
+        self._cursors[partition].rewind()
+
+    async def read(self, partition: int, limit: int, wait_seconds: float) -> list[Entry]:
+        """See :class:`imd.interfaces.Broker`. After a failed or cancelled call the next one goes on where it began."""
+        self._check()
+        deadline = self._clock.seconds() + wait_seconds
+        while True:
+            left = max(0.0, deadline - self._clock.seconds())
+            page = await self._role.told("read", self._cursors[partition].read(limit, left))
+            entries, undecodable = _decode(page)
+            if undecodable:
+                self._metrics.drops.add(len(undecodable), "broker", "undecodable")
+                self._log.warn(
+                    "{count} entries of {stream} are no pushes", count=len(undecodable), stream=self._stream(partition)
+                )
+                await self.commit(partition, undecodable)
+            if entries or not page:
+                return entries
+
+    async def commit(self, partition: int, tokens: Sequence[bytes]) -> None:
+        """See :class:`imd.interfaces.Broker`. Tokens that are unknown, or committed already, are ignored."""
+        self._check()
+        for start in range(0, len(tokens), CHUNK):
+            await self._role.command("commit", "XDEL", self._stream(partition), *tokens[start : start + CHUNK])
+
+    async def backlog(self) -> Backlog:
+        """See :class:`imd.interfaces.Broker`. An entry's age counts from its push's ``at_ms``."""
+        self._check()
+        await self._counted()
+        firsts = await self._each("backlog", *(("XRANGE", stream, "-", "+", "COUNT", 1) for stream in self._streams()))
+        ages = [_at_ms(entries[0]) for entries in firsts if entries]
+        return Backlog(sum(self._lengths), min(ages, default=0))
+
+    def _check(self) -> None:
+        if not self._open:
+            raise BrokerUnavailable("the broker is closed")
+
+    def _stream(self, partition: int) -> str:
+        return f"{self._prefix}:{{{partition}}}:pushes"
+
+    def _streams(self) -> list[str]:
+        return [self._stream(number) for number in range(self.partitions)]
+
+    async def _make_room(self, coming: int) -> None:
+        """Refuse before anything is stored anywhere, or count ``coming`` as under way."""
+        stale = self._clock.seconds() - self._counted_at >= COUNTED_SECONDS
+        if stale or self._waiting() + coming > self._max_backlog_entries:
+            await self._counted()
+            if self._waiting() + coming > self._max_backlog_entries:
+                raise Overloaded(
+                    f"{self._waiting()} pushes wait in the broker, its limit is {self._max_backlog_entries}"
+                )
+        self._under_way += coming
+
+    def _waiting(self) -> int:
+        return sum(self._lengths) + self._under_way
+
+    async def _counted(self) -> None:
+        """Know the length of every stream as of now.
+
+        Calls that come while it is found out wait for the same answer, and go on in the order in which they came.
+        """
+        waiter: Deferred[None] = Deferred()
+        self._counting.append(waiter)
+        if len(self._counting) == 1:
+            Deferred.fromCoroutine(self._count()).addBoth(self._tell_counted)
+        await waiter
+
+    async def _count(self) -> None:
+        self._lengths = await self._each("count", *(("XLEN", stream) for stream in self._streams()))
+        self._counted_at = self._clock.seconds()
+
+    def _tell_counted(self, outcome: Failure | None) -> None:
+        waiters, self._counting = self._counting, []
+        for waiter in waiters:
+            if outcome is None:
+                waiter.callback(None)
+            else:
+                waiter.errback(outcome)
+
+    async def _each(self, call: str, *commands: tuple[Argument, ...]) -> list[Any]:
+        """The answers to commands that are under way together."""
+        return await _gather([Deferred.fromCoroutine(self._role.command(call, *command)) for command in commands])
+
+    async def _publish_share(self, partition: int, share: list[tuple[int, Push]], receipts: list[Receipt]) -> None:
+        """One partition's pushes, each with its place among the receipts."""
+        for start in range(0, len(share), CHUNK):
+            page = share[start : start + CHUNK]
+            keys = [self._stream(partition)]
+            arguments: list[Argument] = [self._idempotency_ms]
+            for _, push in page:
+                if push.idempotency_key:
+                    keys.append(f"{self._prefix}:{{{partition}}}:idem:{push.idempotency_key}")
+                arguments += _mark(push), dump(push)
+            length, *earlier = await self._role.run("publish", self._publish, arguments, keys, lane=partition)
+            self._lengths[partition] = length
+            for number, mark in zip(earlier[::2], earlier[1::2], strict=True):
+                place, push = page[number - 1]
+                receipts[place] = _earlier(push, mark)
+
+
+async def _gather(work: list[Deferred[Any]]) -> list[Any]:
+    """The answers in order, or the first failure: once all are over, so that nothing goes on behind the caller's back."""
+    answers: list[Any] = []
+    for done, outcome in await DeferredList(work, consumeErrors=True):
+        if not done:
+            outcome.raiseException()
+        answers.append(outcome)
+    return answers
+
+
+def _mark(push: Push) -> bytes:
+    """What an idempotency key stands for: the push's id, and what it asks."""
+    return b"%d:%s" % (push.id, fingerprint(push).hex().encode()) if push.idempotency_key else b""
+
+
+def _earlier(push: Push, mark: bytes) -> Receipt:
+    id, _, asked = mark.partition(b":")
+    same = asked.decode() == fingerprint(push).hex()
+    return Receipt(int(id), repeated=same, conflict=not same)
+
+
+def _decode(page: list[Any]) -> tuple[list[Entry], list[bytes]]:
+    """(entries, tokens of what is no push)."""
+    entries: list[Entry] = []
+    undecodable: list[bytes] = []
+    for token, fields in page:
+        try:
+            entries.append(Entry(token, load(fields[1])))
+        except msgspec.DecodeError:
+            undecodable.append(token)
+    return entries, undecodable
+
+
+def _at_ms(entry: Any) -> int:
+    """When its push was accepted; when it is no push, when Redis appended it (what a stream's ids begin with)."""
+    token, fields = entry
+    try:
+        return load(fields[1]).at_ms
+    except msgspec.DecodeError:
+        return int(token.partition(b"-")[0])

@@ -1,0 +1,204 @@
+"""The broker in Redis keeps the contract, through every fault of Redis."""
+
+import time
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from imd.backend.broker_redis import BrokerRedis
+from imd.errors import BrokerUnavailable, Overloaded
+from imd.metrics import Metrics
+from tests.contract import broker as contract
+from tests.support.redis import RedisServer
+from tests.support.redis_case import RedisCase
+
+
+class BrokerRedisTests(contract.BrokerContract, RedisCase):
+    """The contract on a real Redis."""
+
+    async def make_broker(self, *, max_backlog_entries: int = 1000, idempotency_seconds: float = 60.0) -> BrokerRedis:
+        self.metrics = Metrics()
+        broker = BrokerRedis(
+            link=await self.make_link(),
+            clock=reactor,
+            metrics=self.metrics,
+            partitions=contract.PARTITIONS,
+            max_backlog_entries=max_backlog_entries,
+            idempotency_seconds=idempotency_seconds,
+        )
+        await broker.open()
+        self.addCleanup(self.later, broker.close)
+        return broker
+
+    async def pass_time(self, seconds: float) -> None:
+        await RedisCase.pass_time(self, seconds)
+
+    async def spoil(self, broker: contract.AnyBroker, partition: int) -> None:
+        self.server.command("XADD", f"imd:{{{partition}}}:pushes", "*", "p", b"\xc1 no push")
+
+    async def test_more_than_a_script_takes(self) -> None:
+        """Thousands of pushes in one call keep their order, and are committed in one."""
+        broker = await self.make_broker(max_backlog_entries=10_000)
+        await self.publish(broker, 0, *range(1, 2501))
+        entries = await broker.read(0, 5000, 0)
+        self.assertEqual(contract.identities(entries), list(range(1, 2501)))
+        await broker.commit(0, [entry.token for entry in entries])
+        self.assertEqual((await broker.backlog()).entries, 0)
+
+    async def test_committed_entries_give_memory_back(self) -> None:
+        """The stream is as small as before, however much went through it."""
+        broker = await self.make_broker()
+        for _ in range(10):
+            await self.publish(broker, 0, *range(1, 501))
+            entries = await broker.read(0, 500, 0)
+            await broker.commit(0, [entry.token for entry in entries])
+        self.assertLess(self.server.command("MEMORY", "USAGE", "imd:{0}:pushes"), 10_000)
+
+    async def test_idempotency_keys_expire(self) -> None:
+        """Redis forgets them by itself."""
+        broker = await self.make_broker(idempotency_seconds=60)
+        await broker.publish([(2, contract.push(1, key="k"))])
+        self.assertGreater(self.server.command("TTL", "imd:{2}:idem:k"), 50)
+
+    async def test_the_limit_counts_what_others_publish(self) -> None:
+        """Two logics share one limit, and a refusal stores nothing in any partition."""
+        one, two = await self.make_broker(max_backlog_entries=10), await self.make_broker(max_backlog_entries=10)
+        await one.publish([(number % 4, contract.push(number)) for number in range(1, 10)])
+        with self.assertRaises(Overloaded):
+            await two.publish([(0, contract.push(10)), (1, contract.push(11))])
+        self.assertEqual((await one.backlog()).entries, 9)
+
+    async def test_an_owner_that_is_gone_takes_nothing(self) -> None:
+        """A read that an earlier owner still waits in does not keep an entry from the new one."""
+        gone, owner = await self.make_broker(), await self.make_broker()
+        ghost = await self.wait_for(gone, 0, 2)
+        await owner.rewind(0)
+        reading = await self.wait_for(owner, 0, 2)
+        await self.publish(owner, 0, 1)
+        self.assertEqual(contract.identities(await reading), [1])
+        await ghost
+
+    async def test_an_emptied_redis(self) -> None:
+        """After FLUSHALL the reader goes on with what comes then, though ids may be smaller than those it has seen."""
+        broker = await self.make_broker()
+        self.server.command("XADD", "imd:{0}:pushes", "99999999999999-0", "p", b"\xc1 from the future")
+        await self.publish(broker, 0, 1)
+        self.assertEqual(await self.ids(broker, 0), [1])
+        self.server.command("FLUSHALL")
+        self.assertEqual(await broker.read(0, 10, 0), [])
+        await self.publish(broker, 0, 2)
+        self.assertEqual(await self.ids(broker, 0), [2])
+
+    async def test_forgotten_scripts(self) -> None:
+        """After SCRIPT FLUSH the next publish brings the script along."""
+        broker = await self.make_broker()
+        await self.publish(broker, 0, 1)
+        self.server.command("SCRIPT", "FLUSH")
+        await self.publish(broker, 0, 2)
+        self.assertEqual(await self.ids(broker, 0), [1, 2])
+
+    async def test_a_full_redis_refuses(self) -> None:
+        """At Redis' memory limit nothing is stored, not even the idempotency key, and the words say why."""
+        broker = await self.make_broker()
+        self.server.command("CONFIG", "SET", "maxmemory", "1")
+        try:
+            with self.assertRaisesRegex(BrokerUnavailable, "memory limit"):
+                await broker.publish([(0, contract.push(1, key="k"))])
+        finally:
+            self.server.command("CONFIG", "SET", "maxmemory", "0")
+        self.assertEqual(self.server.command("KEYS", "*"), [])
+
+    async def test_a_foreign_key_is_named(self) -> None:
+        """Something else under our name is said clearly, and left as it is."""
+        broker = await self.make_broker()
+        self.server.command("SET", "imd:{0}:pushes", "foreign")
+        with self.assertRaisesRegex(BrokerUnavailable, "prefix"):
+            await broker.publish([(0, contract.push(1, key="k"))])
+        self.assertEqual(self.server.command("KEYS", "*"), [b"imd:{0}:pushes"])
+
+    async def test_calls_are_measured(self) -> None:
+        """By role, call and result."""
+        broker = await self.make_broker()
+        await self.publish(broker, 0, 1)
+        await self.ids(broker, 0)
+        calls = {(role, call, result) for role, call, result in self.metrics.backend_seconds.values}
+        self.assertLessEqual({("broker", "publish", "ok"), ("broker", "read", "ok")}, calls)
+
+
+class BrokerFaultTests(RedisCase):
+    """A Redis of each test's own, which dies, stops and comes back."""
+
+    def setUp(self) -> None:
+        self.own = RedisServer(appendonly=True).start()
+        self.addCleanup(self.own.stop)
+
+    async def make_broker(self, **changes: Any) -> BrokerRedis:
+        self.link = await self.make_link(self.own, **changes)
+        broker = BrokerRedis(link=self.link, clock=Clock(), metrics=Metrics(), partitions=4)
+        await broker.open()
+        self.addCleanup(self.later, broker.close)
+        return broker
+
+    async def until_there(self) -> None:
+        """Wait until the link is back."""
+        for _ in range(500):
+            if self.link.trouble() is None:
+                return
+            await self.pass_time(0.01)
+        self.fail(self.link.trouble())
+
+    async def test_killed_and_started_again(self) -> None:
+        """What was accepted is there, a publish meanwhile is refused at once, and afterwards all works as before."""
+        broker = await self.make_broker()
+        await broker.publish([(0, contract.push(1)), (0, contract.push(2))])
+        entries = await broker.read(0, 1, 0)
+        self.own.kill()
+        await self.pass_time(0.05)
+        started = time.monotonic()
+        with self.assertRaises(BrokerUnavailable):
+            await broker.publish([(0, contract.push(3))])
+        self.assertLess(time.monotonic() - started, 0.5)
+        self.own.start()
+        await self.until_there()
+        await broker.publish([(0, contract.push(4))])
+        await broker.commit(0, [entries[0].token])
+        self.assertEqual(contract.identities(await broker.read(0, 10, 1)), [2, 4])
+        await broker.rewind(0)
+        self.assertEqual(contract.identities(await broker.read(0, 10, 1)), [2, 4])
+
+    async def test_killed_under_a_waiting_read(self) -> None:
+        """The read fails at once; the next one goes on where it was."""
+        broker = await self.make_broker()
+        await broker.publish([(0, contract.push(1))])
+        self.assertEqual(contract.identities(await broker.read(0, 10, 0)), [1])
+        reading = Deferred.fromCoroutine(broker.read(0, 10, 30))
+        await self.pass_time(0.1)
+        self.own.kill()
+        with self.assertRaises(BrokerUnavailable):
+            await reading
+        with self.assertRaises(BrokerUnavailable):
+            await broker.read(0, 10, 30)
+        self.own.start()
+        await self.until_there()
+        await broker.publish([(0, contract.push(2))])
+        self.assertEqual(contract.identities(await broker.read(0, 10, 1)), [2])
+
+    async def test_stopped(self) -> None:
+        """A Redis that stands still costs a call its deadline, the next ones nothing; and it comes back."""
+        broker = await self.make_broker(timeout_seconds=0.3)
+        await broker.publish([(0, contract.push(1))])
+        self.own.pause()
+        self.addCleanup(self.own.resume)
+        started = time.monotonic()
+        with self.assertRaises(BrokerUnavailable):
+            await broker.publish([(0, contract.push(2))])
+        with self.assertRaises(BrokerUnavailable):
+            await broker.read(0, 10, 0)
+        self.assertLess(time.monotonic() - started, 2)
+        self.own.resume()
+        await self.until_there()
+        await broker.publish([(0, contract.push(3))])
+        found = contract.identities(await broker.read(0, 10, 1))
+        self.assertEqual([found[0], found[-1]], [1, 3])
