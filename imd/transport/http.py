@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from imd.errors import CrossOrigin, DeadlineExceeded, ImdError, MethodNotAllowed, NotFound
 from imd.interfaces import Clock
 from imd.metrics import Metrics
-from imd.transport.http_channel import Channel, State
+from imd.transport.http_channel import Channel, State, split_target
 from imd.transport.http_fault import HIDDEN, fault_body, fault_response
 from imd.transport.http_message import Request, Response
 from imd.transport.http_route import Route
@@ -119,8 +119,12 @@ class HttpSite(ServerFactory):
         self._requests += 1
         return f"{self._name}-{self._requests}"
 
-    def refused(self, error: ImdError) -> None:
-        self._metrics.http_seconds.observe(0, _NOWHERE, str(error.http_status))
+    def refusal(self, error: ImdError, target: str) -> Response:
+        path, _ = split_target(target)
+        methods = self._table.get(path, {})
+        response = fault_response(error, next((route.fault for route in methods.values()), fault_body))
+        self._count(path, response, 0)
+        return response
 
     async def respond(self, request: Request) -> Response:
         """The answer to one request; see the class for what holds."""
@@ -133,10 +137,12 @@ class HttpSite(ServerFactory):
             response = _nothing(request, methods)
         else:
             response = await self._answer(route, request)
-        self._metrics.http_seconds.observe(
-            self._clock.seconds() - began, request.path if methods else _NOWHERE, str(response.status)
-        )
+        self._count(request.path, response, self._clock.seconds() - began)
         return response
+
+    def _count(self, path: str, response: Response, seconds: float) -> None:
+        route = path if path in self._table else _NOWHERE
+        self._metrics.http_seconds.observe(seconds, route, str(response.status))
 
     async def _answer(self, route: Route, request: Request) -> Response:
         try:

@@ -46,6 +46,7 @@ class HealthApi:
                 "health",
                 "503 while something that it needs is away, with the same body.",
                 answer=Readiness,
+                unready=Readiness,
             ),
         ]
 

@@ -18,7 +18,6 @@ from twisted.web import http
 
 from imd.errors import BodyTooLarge, ImdError, Overloaded, RequestTooSlow
 from imd.interfaces import Clock, Timer
-from imd.transport.http_fault import fault_response
 from imd.transport.http_message import Request, Response
 
 LINGER_SECONDS = 5.0  # how long a refused peer may still send; closing on unread bytes would take the answer with it
@@ -46,8 +45,8 @@ class Server(Protocol):
     async def respond(self, request: Request) -> Response:
         """The answer, whatever happens. Never raises but for cancellation."""
 
-    def refused(self, error: ImdError) -> None:
-        """A request ended before it had come in whole."""
+    def refusal(self, error: ImdError, target: str) -> Response:
+        """The answer to a request that was not taken in whole. ``target`` as it was sent; empty when it never came."""
 
 
 @unique
@@ -137,8 +136,9 @@ class Channel(http.HTTPChannel):
     def refuse(self, error: ImdError) -> None:
         """Answer a request that is not complete, and end: what still comes is dropped for a while."""
         self.state = State.REFUSED
-        self.site.refused(error)
-        self.write(_raw(fault_response(error)))
+        # Twisted's own, and only there while a request comes in; without it the answer has the usual shape.
+        target: bytes = getattr(self, "_path", b"")
+        self.write(_raw(self.site.refusal(error, target.decode("latin-1"))))
         self.setTimeout(LINGER_SECONDS)
         for exchange in self.requests:
             exchange.release()
@@ -206,7 +206,7 @@ class Exchange(http.Request):
         return Request(
             id=self._site.next_request_id(),
             method=self.method.decode("latin-1"),
-            path=unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace"),
+            path=path,
             query=query,
             headers=_headers(self.requestHeaders),
             body=bytes(self._body),
@@ -233,6 +233,14 @@ class Exchange(http.Request):
             self.log.failure("An answer could not be sent", failure=failure)
         if not self._lost:
             self._connection.forceAbortClient()
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """(decoded path, raw query) of a request's target."""
+    if target.startswith(("http://", "https://")):  # the absolute form, which RFC 9112 section 3.2.2 wants understood
+        target = "/" + target.split("://", 1)[1].partition("/")[2]
+    path, _, query = target.partition("?")
+    return unquote_to_bytes(path.encode("latin-1")).decode("utf-8", "replace"), query
 
 
 def _headers(raw: Any) -> Mapping[str, str]:

@@ -1,16 +1,19 @@
 """The query string, read as Go's servers read it, into a typed struct."""
 
 import re
+from collections.abc import Callable
 from typing import Generic, TypeVar
 from urllib.parse import unquote_to_bytes
 
 import msgspec
-from msgspec.inspect import IntType, StructType, VarTupleType, type_info
+from msgspec.inspect import IntType, Metadata, StructType, Type, VarTupleType, type_info
 
 from imd.errors import BadRequest
 from imd.transport.http_fault import bad_value
+from imd.transport.http_message import Request
 
 T = TypeVar("T", bound=msgspec.Struct)
+R = TypeVar("R")
 
 MAX_FIELDS = 20_000  # name=value pairs; the limit on the request line is usually reached first
 _BAD_ESCAPE = re.compile(r"%(?![0-9a-fA-F]{2})")
@@ -49,19 +52,20 @@ class QueryReader(Generic[T]):
     As goim's framework does: unknown names are ignored, of a repeated single parameter the first counts, an empty int is 0.
     """
 
-    __slots__ = ("_kind", "_numbers", "_repeated")
+    __slots__ = ("_kind", "_numbers", "_repeated", "_required")
 
     def __init__(self, kind: type[T]) -> None:
         info = type_info(kind)
         assert isinstance(info, StructType), kind
-        types = {field.encode_name: field.type for field in info.fields}
+        types = {field.encode_name: _bare(field.type) for field in info.fields}
         self._kind = kind
         self._repeated = {name: isinstance(of, VarTupleType) for name, of in types.items()}  # every field of the struct
+        self._required = [field.encode_name for field in info.fields if field.required]
         # the fields whose values are decimal
         self._numbers = {
             name
             for name, of in types.items()
-            if isinstance(of.item_type if isinstance(of, VarTupleType) else of, IntType)
+            if isinstance(_bare(of.item_type) if isinstance(of, VarTupleType) else of, IntType)
         }
 
     def read(self, raw: str) -> T:
@@ -73,10 +77,24 @@ class QueryReader(Generic[T]):
                 texts = given[name] if repeated else given[name][:1]
                 read = [_decimal(name, text) for text in texts] if name in self._numbers else texts
                 values[name] = read if repeated else read[0]
+        for name in self._required:
+            if name not in values:
+                raise BadRequest(f"{name}: required")
         try:
             return msgspec.convert(values, self._kind)
         except msgspec.ValidationError as error:
             raise bad_value(error) from None
+
+
+def reading(kind: type[T], call: Callable[[Request, T], R]) -> Callable[[Request], R]:
+    """A handler that calls ``call`` with the request and what its query says."""
+    reader = QueryReader(kind)
+    return lambda request: call(request, reader.read(request.query))
+
+
+def _bare(of: Type) -> Type:
+    """Without what is said about it for JSON Schema only."""
+    return of.type if isinstance(of, Metadata) else of
 
 
 def _decimal(name: str, text: str) -> int:

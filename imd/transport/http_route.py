@@ -31,5 +31,6 @@ class Route:
     errors: tuple[type[ImdError], ...] = ()  # what it may raise, beyond what any request may meet
     fault: FaultMaker = fault_body  # the shape of its errors
     fault_type: Any = None  # the type of that shape; None = the usual one
+    unready: Any = None  # the type of its answer with 503, when that is no fault
     scopes: str = ""  # which bearer keys may, in words; empty = anybody
     listed: bool = True  # whether the OpenAPI document has it (files of the page are no interface)

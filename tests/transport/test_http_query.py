@@ -1,6 +1,6 @@
 """Query strings as goim's framework reads them."""
 
-from contextlib import suppress
+import contextlib
 from typing import Annotated
 
 import msgspec
@@ -47,7 +47,7 @@ class ParseTests(SynchronousTestCase):
     @given(st.text(st.characters(max_codepoint=255), max_size=60))
     def test_anything(self, raw: str) -> None:
         """Any bytes are either read or refused."""
-        with suppress(BadRequest):
+        with contextlib.suppress(BadRequest):
             parse_query(raw)
 
 
