@@ -4,6 +4,7 @@ import click
 
 from imd import __version__
 from imd.ctl.check_config import check_config
+from imd.ctl.listen import listen
 from imd.ctl.new_curve_keys import new_curve_keys
 from imd.ctl.new_push_key import new_push_key
 from imd.ctl.push import push
@@ -24,5 +25,5 @@ def main() -> None:
     """
 
 
-for command in (push, check_config, new_push_key, new_curve_keys):
+for command in (listen, push, check_config, new_push_key, new_curve_keys):
     main.add_command(command)

@@ -14,7 +14,7 @@ import msgspec
 from imd.ctl.failure import run
 from imd.ctl.push_api import PushApi
 from imd.errors import BadRequest
-from imd.logic.push_request import PushRequest, Result, To
+from imd.logic.push_request import PushRequest, To
 
 KEY_VARIABLE = "IMDCTL_PUSH_KEY"  # not IMD_PUSH_KEY: IMD_<SECTION>_<KEY> is a setting of the daemon
 
@@ -82,9 +82,7 @@ def push(**options: Any) -> None:
         )
         result = await api.push(request)
         click.echo(msgspec.json.encode(result) if options["as_json"] else f"{result.result.value} {result.id}")
-        if result.result is Result.CONFLICT:
-            click.echo("Error: this idempotency key was used for a different push", err=True)
-        return int(result.result is Result.CONFLICT)
+        return 0
 
     run(work)
 

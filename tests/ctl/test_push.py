@@ -104,13 +104,6 @@ class PushTests(TestCase):
         out, _, code = await self.run_push("--to-all", "hi", "--json")
         self.assertEqual((out, code), ('{"id":"7","result":"accepted"}\n', 0))
 
-    async def test_conflict_is_a_failure(self) -> None:
-        """The id is the other push's."""
-        body = b'{"id": "9", "result": "conflict"}'
-        out, err, code = await self.run_push("--to-all", "--idempotency-key", "x", "hi", body=body)
-        self.assertEqual((out, code), ("conflict 9\n", 1))
-        self.assertEqual(err, "Error: this idempotency key was used for a different push\n")
-
     async def test_refusal_is_one_line(self) -> None:
         """On stderr, with exit status 1 and no traceback."""
         body = b'{"error": {"name": "bad_request", "message": "to.room: too long"}}'
