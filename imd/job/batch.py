@@ -1,0 +1,62 @@
+"""What travels together: pushes to a room in one item, items to a comet in one request."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TypeVar
+
+from imd.job.delivery import Delivery
+from imd.job.parcel import Parcel
+from imd.protocol.push import Target
+from imd.protocol.rpc import Item
+
+MAX_BATCH_BYTES = 1024 * 1024  # of packets and keys in a request: well below the links' limit of a message
+MAX_BATCH_ITEMS = 1_000
+MAX_ITEM_KEYS = 10_000
+MAX_MERGED_BYTES = 64 * 1024  # of one item: every receiver's outbox takes it whole
+
+K = TypeVar("K")
+
+
+def merge(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
+    """Pushes that leave in one item: those to one room, in order; every other push alone.
+
+    No push waits for another: only what was read together is merged. The order of pushes to the same target stays; a group
+    stands where its first push stood.
+    """
+    groups: list[list[Delivery]] = []
+    rooms: dict[str, tuple[list[Delivery], int]] = {}  # room -> its open group and the bytes in it
+    for delivery in deliveries:
+        size = len(delivery.packet)
+        if delivery.push.target is not Target.ROOM:
+            groups.append([delivery])
+            continue
+        group, held = rooms.get(delivery.push.room, (None, 0))
+        if group is None or held + size > MAX_MERGED_BYTES:
+            group, held = [], 0
+            groups.append(group)
+        group.append(delivery)
+        rooms[delivery.push.room] = (group, held + size)
+    return groups
+
+
+def pages(keys: Sequence[K]) -> Iterator[Sequence[K]]:
+    """Keys in shares that one item may name."""
+    for start in range(0, len(keys), MAX_ITEM_KEYS):
+        yield keys[start : start + MAX_ITEM_KEYS]
+
+
+def take(queue: deque[Parcel]) -> list[Parcel]:
+    """Off the queue's head, what one request may carry; at least one parcel, however large."""
+    size = taken = 0
+    for parcel in islice(queue, MAX_BATCH_ITEMS):
+        size += _size(parcel.item)
+        if taken and size > MAX_BATCH_BYTES:
+            break
+        taken += 1
+    return [queue.popleft() for _ in range(taken)]
+
+
+def _size(item: Item) -> int:
+    """About its bytes in MessagePack."""
+    return len(item.packets) + len(item.room) + sum(len(key) + 2 for key in item.keys) + 32

@@ -1,0 +1,37 @@
+"""A parcel: one item for one comet, and whose it is."""
+
+from collections.abc import Mapping, Sequence
+
+from imd.interfaces import Location
+from imd.job.delivery import Delivery
+from imd.protocol import rpc
+
+NO_MEMBERS: Mapping[str, int] = {}
+
+
+class Parcel:
+    """What a lane carries. Several deliveries share one when pushes to a room were merged."""
+
+    __slots__ = ("deliveries", "item", "location", "looks", "mids")
+
+    def __init__(
+        self,
+        *,
+        location: Location,
+        item: rpc.Item,
+        deliveries: Sequence[Delivery],
+        mids: Mapping[str, int] = NO_MEMBERS,
+        looks: int = 0,
+    ) -> None:
+        self.location = location  # the one start of the one comet that it is for
+        self.item = item
+        self.deliveries = deliveries
+        self.mids = mids  # MEMBERS: whose each key is; empty for other targets
+        self.looks = looks  # how often its keys were looked up again
+
+    @property
+    def packets(self) -> int:
+        """What is lost when it is dropped: packets, times keys where there are some. A kick is no packet."""
+        if self.item.kind is rpc.Kind.KICK:
+            return 0
+        return self.item.count * (len(self.item.keys) if self.item.kind is rpc.Kind.KEYS else 1)

@@ -1,0 +1,187 @@
+"""A partition of the broker that this job owns: read, handed over, committed in order."""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import takewhile
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+
+from imd.errors import BrokerUnavailable
+from imd.interfaces import Broker, Clock, Entry
+from imd.job.delivery import Delivery
+from imd.job.flight import Flight
+from imd.job.handover import HandOver
+from imd.job.pause import pause
+from imd.job.product import Product
+from imd.job.settings import JobSettings
+from imd.metrics import Metrics
+
+
+class Partition:
+    """Reads entries while it is owned, hands them over, and commits them once their outcome is known.
+
+    Up to ``window`` reads are under way; they are handed over in the order read and committed in that order only. Whatever
+    ends it early, what was not committed comes again to the next owner. Nothing but :meth:`stop` ends the reading.
+    """
+
+    log = Logger()
+
+    __slots__ = (
+        "_broker",
+        "_busy",
+        "_clock",
+        "_committing",
+        "_flights",
+        "_hand_over",
+        "_metrics",
+        "_number",
+        "_product",
+        "_reading",
+        "_settings",
+        "_waiting",
+    )
+
+    def __init__(
+        self,
+        *,
+        number: int,
+        broker: Broker,
+        product: Product,
+        hand_over: Callable[[Callable[[Flight], None]], HandOver],
+        clock: Clock,
+        metrics: Metrics,
+        settings: JobSettings,
+    ) -> None:
+        self._number = number
+        self._broker = broker
+        self._product = product  # the broker, as something that may be away
+        self._hand_over = hand_over(self._landed)  # lanes of this partition's own
+        self._clock = clock
+        self._metrics = metrics
+        self._settings = settings
+        self._flights: deque[Flight] = deque()  # read and not committed, oldest first
+        self._reading: Deferred[None] | None = None  # None before start
+        self._busy = False  # a commit is under way
+        self._committing: Deferred[None] | None = None  # that, to be cancelled; None before the first
+        self._waiting: list[Deferred[None]] = []  # fired when a flight has left
+
+    def start(self) -> None:
+        """The partition is ours."""
+        self._reading = Deferred.fromCoroutine(self._read_for_ever())
+        self._reading.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def stop(self) -> None:
+        """It is not ours any more: read nothing more, commit what settles within ``settle_seconds``, give up the rest."""
+        assert self._reading is not None, "started before it is stopped"
+        self._reading.cancel()
+        await self._settled(self._settings.settle_seconds)
+        self._hand_over.stop()
+        if self._committing is not None:
+            self._committing.cancel()
+        if self._flights:
+            self.log.warn(
+                "Partition {number} was given up with {count} reads under way: its next owner delivers them again",
+                number=self._number,
+                count=len(self._flights),
+            )
+
+    # --- reading ----------------------------------------------------------------------------------------------------------
+
+    async def _read_for_ever(self) -> None:
+        wait = self._settings.retry_min_seconds
+        while True:
+            try:
+                await self._product.persist(lambda: self._broker.rewind(self._number))
+                while True:
+                    await self._read_once()
+                    wait = self._settings.retry_min_seconds
+            except CancelledError:
+                raise
+            except BrokerUnavailable as error:
+                self._product.lost(error)
+            except Exception:  # a bug must not end the partition: what was read comes again
+                self.log.failure("Partition {number} could not be read", number=self._number)
+            await pause(self._clock, wait)
+            wait = min(2 * wait, self._settings.retry_max_seconds)
+            # a rewind brings back whatever is not committed, so that has to be
+            while self._flights:
+                await self._flight_left()
+
+    async def _read_once(self) -> None:
+        while len(self._flights) >= self._settings.window:
+            await self._flight_left()
+        entries = await self._broker.read(self._number, self._settings.read_limit, self._settings.read_wait_seconds)
+        self._product.answered()
+        if entries:
+            await self._take(entries)
+
+    async def _take(self, entries: list[Entry]) -> None:
+        flight = Flight([entry.token for entry in entries])
+        deliveries = [Delivery(entry.push, flight) for entry in entries]
+        for entry in entries:
+            self._metrics.taken.add(1, entry.push.target.name.lower())
+        self._flights.append(flight)
+        try:
+            await self._hand_over.send(deliveries)
+        except Exception:  # cancelled while presence was away, or a bug: it comes again
+            self._flights.remove(flight)
+            raise
+
+    # --- committing -------------------------------------------------------------------------------------------------------
+
+    def _landed(self, _flight: Flight) -> None:
+        """Its outcome is known. Committed at once if nothing older is under way."""
+        if not self._busy:
+            self._busy = True
+            self._committing = Deferred.fromCoroutine(self._commit())
+            self._committing.addErrback(lambda failure: failure.trap(CancelledError))
+
+    async def _commit(self) -> None:
+        wait = self._settings.retry_min_seconds
+        try:
+            while self._flights and not self._flights[0].open:
+                try:
+                    await self._commit_head()
+                    wait = self._settings.retry_min_seconds
+                except CancelledError:
+                    raise
+                except Exception:  # a bug there must not end it: what is not committed comes again
+                    self.log.failure("Partition {number} could not be committed", number=self._number)
+                    await pause(self._clock, wait)
+                    wait = min(2 * wait, self._settings.retry_max_seconds)
+        finally:
+            self._busy = False
+
+    async def _commit_head(self) -> None:
+        """All flights before the first that is still open, in one call."""
+        done = list(takewhile(lambda flight: not flight.open, self._flights))
+        tokens = [token for flight in done for token in flight.tokens]
+        await self._product.persist(lambda: self._broker.commit(self._number, tokens))
+        for _ in done:
+            self._flights.popleft()
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.called:  # else it was cancelled, or its time was up
+                one.callback(None)
+
+    def _flight_left(self) -> Deferred[None]:
+        """Fires when flights were committed."""
+        left: Deferred[None] = Deferred()
+        self._waiting.append(left)
+        return left
+
+    async def _settled(self, seconds: float) -> None:
+        """Until nothing is under way, at most ``seconds``."""
+        ends = self._clock.seconds() + seconds
+        while self._flights and self._clock.seconds() < ends:
+            left = self._flight_left()
+            timer = self._clock.callLater(ends - self._clock.seconds(), left.cancel)
+            try:
+                await left
+            except CancelledError:
+                if timer.active():  # not by the timer: whoever waits for us gave up
+                    raise
+            finally:
+                if timer.active():
+                    timer.cancel()

@@ -1,0 +1,194 @@
+"""Who gets a push: found out at the moment of delivery."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from twisted.logger import Logger
+
+from imd.interfaces import Comets, Location, Presence, Rooms
+from imd.job.batch import merge, pages
+from imd.job.delivery import Delivery
+from imd.job.parcel import NO_MEMBERS, Parcel
+from imd.metrics import Metrics
+from imd.protocol.push import Push, Target
+from imd.protocol.rpc import Item, Kind
+
+
+class _Found(NamedTuple):
+    """Where everybody is that a read's pushes name."""
+
+    keys: Mapping[str, Location]
+    members: Mapping[int, Mapping[str, Location]]
+    rooms: Mapping[str, Sequence[Location]]
+
+
+class Router:
+    """Makes parcels of pushes. A push's packet is encoded once, and pushes to a room are merged once, for all comets.
+
+    Who cannot be found is counted here: ``not_connected`` for keys, members and rooms without a host, ``no_comet`` for a push
+    to all when there is none, ``error`` for a push that cannot be understood, which never keeps the others.
+    """
+
+    log = Logger()
+
+    __slots__ = ("_comets", "_metrics", "_presence", "_rooms")
+
+    def __init__(self, *, presence: Presence, rooms: Rooms, comets: Comets, metrics: Metrics) -> None:
+        self._presence = presence
+        self._rooms = rooms
+        self._comets = comets
+        self._metrics = metrics
+
+    async def route(self, deliveries: Sequence[Delivery]) -> list[Parcel]:
+        """The parcels of these, in order. Raises :class:`imd.errors.PresenceUnavailable`: nothing was counted then."""
+        found = await self._find([delivery.push for delivery in deliveries])
+        parcels: list[Parcel] = []
+        for group in merge([delivery for delivery in deliveries if self._encode(delivery)]):
+            try:
+                parcels += self._address(group, found)
+            except Exception:  # one push that nobody foresaw must not keep its partition
+                self._poison(group)
+        return parcels
+
+    async def look_again(self, parcel: Parcel, keys: Sequence[str]) -> dict[Location, dict[str, int]]:
+        """Where the clients are now that ``parcel`` did not reach under ``keys``: location -> key -> mid (0 for a push to
+        keys). A member may be back under new keys. Raises :class:`imd.errors.PresenceUnavailable`."""
+        where: dict[Location, dict[str, int]] = {}
+        if not parcel.mids:
+            for key, location in (await self._presence.locate_keys(keys)).items():
+                where.setdefault(location, {})[key] = 0
+            return where
+        handed = parcel.deliveries[0].handed
+        sought = set(keys)
+        located = await self._presence.locate_members({parcel.mids[key] for key in keys})
+        for mid, homes in located.items():
+            for key, location in homes.items():
+                if key in sought or key not in handed:
+                    where.setdefault(location, {})[key] = mid
+        return where
+
+    def readdress(self, parcel: Parcel, location: Location, keys: Mapping[str, int]) -> Parcel:
+        """The same push for ``keys``, as :meth:`look_again` found them at ``location``."""
+        delivery = parcel.deliveries[0]
+        mids = NO_MEMBERS
+        if parcel.mids:
+            delivery.handed.update(keys)
+            mids = keys
+        old = parcel.item
+        item = Item(old.kind, old.packets, old.count, old.operation, tuple(keys))
+        return Parcel(location=location, item=item, deliveries=(delivery,), mids=mids, looks=parcel.looks + 1)
+
+    # --- finding ----------------------------------------------------------------------------------------------------------
+
+    async def _find(self, pushes: Iterable[Push]) -> _Found:
+        """One call per kind of name, whatever the number of pushes."""
+        keys: set[str] = set()
+        mids: set[int] = set()
+        rooms: set[str] = set()
+        for push in pushes:
+            if push.target is Target.KEYS:
+                keys.update(push.keys)
+            elif push.target is Target.MEMBERS:
+                mids.update(push.mids)
+            elif push.target is Target.ROOM:
+                rooms.add(push.room)
+        return _Found(
+            await self._presence.locate_keys(keys) if keys else {},
+            await self._presence.locate_members(mids) if mids else {},
+            await self._rooms.hosts(rooms) if rooms else {},
+        )
+
+    def _encode(self, delivery: Delivery) -> bool:
+        try:
+            delivery.packet = delivery.push.packet
+        except Exception:  # as above
+            self._poison([delivery])
+            return False
+        return True
+
+    def _poison(self, group: Sequence[Delivery]) -> None:
+        self.log.failure("Push {id} cannot be delivered", id=group[0].push.id)
+        self._metrics.drops.add(len(group), "job", "error")
+
+    # --- addressing -------------------------------------------------------------------------------------------------------
+
+    def _address(self, group: list[Delivery], found: _Found) -> list[Parcel]:
+        push = group[0].push
+        if push.target is Target.ROOM:
+            return self._to_room(group, found.rooms.get(push.room, ()))
+        if push.target is Target.KEYS:
+            return list(self._to_keys(group[0], found.keys))
+        if push.target is Target.MEMBERS:
+            return list(self._to_members(group[0], found.members))
+        if push.target is Target.ALL:
+            return self._to_all(group[0])
+        return self._to_replaced(group[0])
+
+    def _to_room(self, group: list[Delivery], hosts: Sequence[Location]) -> list[Parcel]:
+        if not hosts:
+            self._metrics.drops.add(len(group), "job", "not_connected")
+            return []
+        if len(group) > 1:
+            self._metrics.merged.add(len(group))
+        packets = b"".join(delivery.packet for delivery in group)
+        item = Item(Kind.ROOM, packets, len(group), room=group[0].push.room)
+        return [Parcel(location=location, item=item, deliveries=group) for location in hosts]
+
+    def _to_keys(self, delivery: Delivery, found: Mapping[str, Location]) -> Iterator[Parcel]:
+        where: dict[Location, list[str]] = {}
+        missing = 0
+        for key in dict.fromkeys(delivery.push.keys):
+            location = found.get(key)
+            if location is None:
+                missing += 1
+            else:
+                where.setdefault(location, []).append(key)
+        if missing:
+            self._metrics.drops.add(missing, "job", "not_connected")
+        for location, keys in where.items():
+            for page in pages(keys):
+                yield Parcel(location=location, item=self._keys_item(delivery, page), deliveries=(delivery,))
+
+    def _to_members(self, delivery: Delivery, found: Mapping[int, Mapping[str, Location]]) -> Iterator[Parcel]:
+        where: dict[Location, list[tuple[str, int]]] = {}
+        missing = 0
+        for mid in dict.fromkeys(delivery.push.mids):
+            homes = found.get(mid)
+            if not homes:
+                missing += 1
+                continue
+            delivery.handed.update(homes)
+            for key, location in homes.items():
+                where.setdefault(location, []).append((key, mid))
+        if missing:
+            self._metrics.drops.add(missing, "job", "not_connected")
+        for location, pairs in where.items():
+            for page in pages(pairs):
+                mids = dict(page)
+                item = self._keys_item(delivery, tuple(mids))
+                yield Parcel(location=location, item=item, deliveries=(delivery,), mids=mids)
+
+    @staticmethod
+    def _keys_item(delivery: Delivery, keys: Sequence[str]) -> Item:
+        return Item(Kind.KEYS, delivery.packet, operation=delivery.push.operation, keys=tuple(keys))
+
+    def _to_all(self, delivery: Delivery) -> list[Parcel]:
+        comets, push = self._comets.all(), delivery.push
+        if not comets:
+            self._metrics.drops.add(1, "job", "no_comet")
+            return []
+        speed = max(1, push.speed // len(comets)) if push.speed > 0 else 0
+        item = Item(Kind.ALL, delivery.packet, operation=push.operation, speed=speed)
+        return [
+            Parcel(location=Location(server, boot), item=item, deliveries=(delivery,))
+            for server, (boot, _) in comets.items()
+        ]
+
+    def _to_replaced(self, delivery: Delivery) -> list[Parcel]:
+        """A kick. A comet that is gone, or was started again, holds the old connection no longer."""
+        push = delivery.push
+        comet = self._comets.find(push.server)
+        if comet is None or comet[0] != push.boot:
+            return []
+        item = Item(Kind.KICK, keys=push.keys)
+        return [Parcel(location=Location(push.server, push.boot), item=item, deliveries=(delivery,))]
