@@ -159,7 +159,9 @@ class BrokerRedis:
         """See :class:`imd.interfaces.Broker`. Tokens that are unknown, or committed already, are ignored."""
         self._check()
         for start in range(0, len(tokens), CHUNK):
-            await self._role.command("commit", "XDEL", self._stream(partition), *tokens[start : start + CHUNK])
+            page = tokens[start : start + CHUNK]
+            await self._role.command("commit", "XDEL", self._stream(partition), *page)
+            self._cursors[partition].forget(page)
 
     async def backlog(self) -> Backlog:
         """See :class:`imd.interfaces.Broker`. An entry's age counts from its push's ``at_ms``."""

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Any
 
+from OpenSSL.crypto import Error as PEMError
+from OpenSSL.SSL import VERIFY_FAIL_IF_NO_PEER_CERT, VERIFY_PEER
 from OpenSSL.SSL import Connection as TLSConnection
 from service_identity import CertificateError, VerificationError
 from service_identity.pyopenssl import verify_hostname, verify_ip_address
@@ -13,10 +15,12 @@ from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
-from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.interfaces import IAddress, IOpenSSLClientConnectionCreator, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from imd.backend.redis_connection import RedisConnection
 from imd.backend.redis_settings import RedisSettings
@@ -104,8 +108,8 @@ class RedisConnector:
             endpoint = self._endpoint(host, port, path)
         except OSError as error:
             raise Unavailable(f"{label}: {error.strerror}: {error.filename}") from None
-        except ValueError as error:  # what cryptography says of a PEM file that is none
-            raise Unavailable(f"{label}: a certificate file cannot be used: {error}") from None
+        except (PEMError, ValueError):
+            raise Unavailable(f"{label}: a certificate file holds no PEM certificate, or no key") from None
         try:
             # An endpoint's own timeout does not cover the look-up of a name.
             connection = await endpoint.connect(factory).addTimeout(seconds, self._reactor, _too_long)
@@ -139,8 +143,7 @@ class RedisConnector:
         ours = None
         if settings.cert_file:
             ours = PrivateCertificate.loadPEM(_read(settings.cert_file) + b"\n" + _read(settings.key_file))
-        options = optionsForClientTLS(host, trustRoot=trust, clientCertificate=ours)
-        return wrapClientTLS(options, endpoint)
+        return wrapClientTLS(_ChainOnly(optionsForClientTLS(host, trustRoot=trust, clientCertificate=ours)), endpoint)
 
 
 class _ConnectionFactory(Factory[RedisConnection]):
@@ -153,8 +156,27 @@ class _ConnectionFactory(Factory[RedisConnection]):
         return self._make()
 
 
+@implementer(IOpenSSLClientConnectionCreator)
+class _ChainOnly:
+    """Who signed the certificate is OpenSSL's to check; for whom, is :class:`_Verifier`'s.
+
+    Twisted's own check of the name lets a trusted certificate without subjectAltName pass for any host, with a traceback
+    in the log.
+    """
+
+    __slots__ = ("_options",)
+
+    def __init__(self, options: IOpenSSLClientConnectionCreator) -> None:
+        self._options = options
+
+    def clientConnectionForTLS(self, tlsProtocol: TLSMemoryBIOProtocol) -> TLSConnection:
+        connection = self._options.clientConnectionForTLS(tlsProtocol)
+        connection.set_verify(VERIFY_PEER | VERIFY_FAIL_IF_NO_PEER_CERT, lambda *arguments: bool(arguments[-1]))
+        return connection
+
+
 class _Verifier:
-    """Twisted lets a trusted certificate without subjectAltName pass for any host: this does not."""
+    """After the handshake, before anything is said: is the certificate for the host that was meant?"""
 
     __slots__ = ("_host",)
 
