@@ -1,17 +1,17 @@
 """A delivery: one push on its way from the broker to the comets."""
 
+from dataclasses import dataclass, field
+
 from imd.job.flight import Flight
 from imd.protocol.push import Push
 
 
+@dataclass(slots=True, eq=False)
 class Delivery:
     """Settled once the outcome of every parcel that carries it is known."""
 
-    __slots__ = ("flight", "handed", "open", "packet", "push")
-
-    def __init__(self, push: Push, flight: Flight) -> None:
-        self.push = push
-        self.flight = flight  # the read that it came with
-        self.packet = b""  # its packet, once encoded
-        self.handed: set[str] = set()  # MEMBERS: the keys that parcels were made for
-        self.open = 1  # parcels whose outcome is not known, and one until all are made
+    push: Push
+    flight: Flight  # the read that it came with
+    packet: bytes = b""  # its packet, once encoded
+    handed: set[str] = field(default_factory=set)  # MEMBERS: the keys that parcels were made for
+    open: int = 1  # parcels whose outcome is not known, and one until all are made

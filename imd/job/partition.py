@@ -117,7 +117,7 @@ class Partition:
             await self._take(entries)
 
     async def _take(self, entries: list[Entry]) -> None:
-        flight = Flight([entry.token for entry in entries])
+        flight = Flight([entry.token for entry in entries], len(entries))
         deliveries = [Delivery(entry.push, flight) for entry in entries]
         for entry in entries:
             self._metrics.taken.add(1, entry.push.target.name.lower())

@@ -8,7 +8,7 @@ class JobSettings(Struct, frozen=True):
 
     read_limit: int = 256  # entries taken off a partition at a time, and merged within
     read_wait_seconds: float = 5.0  # how long a read waits for the first of them
-    window: int = 16  # reads of a partition whose outcome is not known; beyond, reading waits
+    window: int = 8  # reads of a partition whose outcome is not known; beyond, reading waits
     retry_min_seconds: float = 0.05  # the first pause before another try; doubles
     retry_max_seconds: float = 1.0
     patience_seconds: float = 2.0  # how long parcels wait for a comet that is not connected, before they are given up

@@ -159,8 +159,14 @@ class Link:
 
     @property
     def up(self) -> bool:
-        """Whether a call would be sent."""
+        """Connected, and answering as far as is known."""
         return self._state is LinkState.UP
+
+    @property
+    def ready(self) -> bool:
+        """Whether a call would be sent now, be it as a probe."""
+        stalled = self._state is LinkState.STALLED
+        return self._state is LinkState.UP or (stalled and self._reactor.seconds() >= self._probe_at)
 
     @property
     def pending(self) -> int:
@@ -272,7 +278,7 @@ class Link:
             raise by_code(status)(parts[2].decode("utf-8", "replace"))
         try:
             return rpc.load(rpc.SIGNATURES[method].reply, parts[2])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except msgspec.DecodeError as error:
             raise ImdError(f"the peer's reply to {_LABELS[method]} cannot be read: {error}") from None
 
     def _received(self, parts: list[bytes]) -> None:

@@ -126,7 +126,7 @@ class RpcServer:
             raise BadRequest("a request is four parts, its budget four bytes")
         try:
             request = rpc.load(rpc.SIGNATURES[method].request, parts[4])
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except msgspec.DecodeError as error:
             raise BadRequest(f"body: {error}") from None
         return request, _BUDGET.unpack(parts[3])[0]
 

@@ -20,7 +20,7 @@ HERE = Location("a", 1)
 def delivery(number: int, room: str = "", size: int = 20) -> Delivery:
     """A push to a room, or to a key when ``room`` is empty, encoded."""
     push = Push(number, 0, Target.ROOM if room else Target.KEYS, room=room, keys=() if room else ("k",))
-    made = Delivery(push, Flight([b"t"]))
+    made = Delivery(push, Flight([b"t"], 1))
     made.packet = bytes(size)
     return made
 

@@ -1,0 +1,234 @@
+"""Links to the peers in the registry: to every comet, or to all logic processes as if they were one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+import zmq
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from imd.errors import DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable
+from imd.interfaces import CometClient, Instance, Registry
+from imd.metrics import Metrics
+from imd.protocol import rpc
+from imd.transport.rpc_client import RpcCometClient, RpcLogicClient
+from imd.transport.rpc_link import Link
+from imd.transport.zmq_curve import CurveDialer
+from imd.transport.zmq_options import ZmqOptions
+
+IDEMPOTENT = frozenset({rpc.Method.CONNECT, rpc.Method.DISCONNECT, rpc.Method.RENEW, rpc.Method.HOST})
+MIN_ATTEMPT_SECONDS = 0.1  # with less left, another try cannot succeed
+
+
+class Links:
+    """A link to each living process of one role that has an endpoint, made and retired as the registry says.
+
+    A process that was started again is another peer. Where we have CURVE keys, a peer without one is not dialled.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        *,
+        role: str,
+        registry: Registry,
+        context: zmq.Context[zmq.Socket[bytes]],
+        reactor: Any,
+        metrics: Metrics,
+        deadline_seconds: float,
+        options: ZmqOptions | None = None,
+        curve: CurveDialer | None = None,
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._role = role
+        self._registry = registry
+        self._context = context
+        self._reactor = reactor
+        self._metrics = metrics
+        self._deadline_seconds = deadline_seconds  # of a call on a link
+        self._options = options
+        self._curve = curve  # None = plaintext
+        self._changed = changed  # told after the peers changed
+        self._unwatch: Callable[[], None] | None = None  # None while closed
+        self._retired: set[Link] = set()  # out of the registry, with calls that may be pending
+        self.peers: dict[Instance, Link] = {}  # as :func:`_peer` names them
+
+    def open(self) -> None:
+        """Watch the registry."""
+        self._unwatch = self._registry.watch(self._role, self._registered)
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        for link in [*self.peers.values(), *self._retired]:
+            link.changed = None
+            link.close()
+        self.peers.clear()
+        self._retired.clear()
+        self._count()
+
+    def _registered(self, instances: Sequence[Instance]) -> None:
+        wanted = {_peer(instance) for instance in instances if instance.rpc}
+        for peer in [peer for peer in self.peers if peer not in wanted]:
+            self._retire(self.peers.pop(peer))
+        for peer in sorted(wanted - self.peers.keys(), key=lambda peer: peer.id):
+            if self._curve is not None and not peer.rpc_public_key:
+                self.log.warn("{role} {id} offers no CURVE key and is not dialled", role=peer.role, id=peer.id)
+                continue
+            self.peers[peer] = self._dial(peer)
+        self._count()
+        self._changed()
+
+    def _dial(self, peer: Instance) -> Link:
+        link = Link(
+            context=self._context,
+            reactor=self._reactor,
+            endpoint=peer.rpc,
+            metrics=self._metrics,
+            deadline_seconds=self._deadline_seconds,
+            options=self._options,
+            curve=self._curve,
+            server_key=peer.rpc_public_key.encode("ascii"),
+        )
+        link.changed = self._count
+        link.open()
+        return link
+
+    def _retire(self, link: Link) -> None:
+        self._retired = {old for old in self._retired if old.pending}
+        self._retired.add(link)
+        link.changed = None
+        link.retire()
+
+    def _count(self) -> None:
+        up = sum(link.up for link in self.peers.values())
+        self._metrics.links.set(up, self._role, "up")
+        self._metrics.links.set(len(self.peers) - up, self._role, "down")
+
+
+def _peer(instance: Instance) -> Instance:
+    """What makes it another peer when it changes."""
+    return Instance(
+        role=instance.role,
+        id=instance.id,
+        boot=instance.boot,
+        rpc=instance.rpc,
+        rpc_public_key=instance.rpc_public_key,
+    )
+
+
+class CometLinks:
+    """:class:`imd.interfaces.Comets` by the registry; a :class:`imd.interfaces.Resource`."""
+
+    def __init__(self, *, registry: Registry, deadline_seconds: float = 3.0, **shared: Any) -> None:
+        # ``shared`` as Links takes it: context, reactor, metrics, options, curve
+        self._links = Links(
+            role="comet", registry=registry, deadline_seconds=deadline_seconds, changed=self._changed, **shared
+        )
+        self._comets: dict[str, tuple[int, CometClient]] = {}  # server -> its latest boot, and its link
+
+    async def open(self) -> None:
+        """See :class:`imd.interfaces.Resource`."""
+        self._links.open()
+
+    async def close(self) -> None:
+        """See :class:`imd.interfaces.Resource`."""
+        self._links.close()
+        self._comets = {}
+
+    def trouble(self) -> str | None:
+        """None while one comet is up, and also when none is there: then there is nobody to push to."""
+        links = self._links.peers.values()
+        return None if not links or any(link.up for link in links) else "no comet can be reached"
+
+    def find(self, server: str) -> tuple[int, CometClient] | None:
+        """See :class:`imd.interfaces.Comets`."""
+        return self._comets.get(server)
+
+    def all(self) -> Mapping[str, tuple[int, CometClient]]:
+        """See :class:`imd.interfaces.Comets`."""
+        return self._comets
+
+    def _changed(self) -> None:
+        peers = sorted(self._links.peers.items(), key=lambda item: item[0].boot)
+        self._comets = {peer.id: (peer.boot, RpcCometClient(link)) for peer, link in peers}
+
+
+class LogicLinks(RpcLogicClient):
+    """:class:`imd.interfaces.LogicClient` over whichever logic is up; a :class:`imd.interfaces.Resource`.
+
+    Calls go round. One that was not sent, or was refused for load, goes to the next peer; one whose outcome is unknown does
+    too if its method may be repeated. ``deadline_seconds`` covers all tries, ``attempt_seconds`` one.
+    """
+
+    __slots__ = ("_deadline_seconds", "_links", "_reactor", "_turn")
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        reactor: Any,
+        deadline_seconds: float = 5.0,
+        attempt_seconds: float = 2.5,
+        **shared: Any,
+    ) -> None:
+        super().__init__(self)
+        self._links = Links(
+            role="logic", registry=registry, reactor=reactor, deadline_seconds=attempt_seconds, **shared
+        )
+        self._reactor = reactor
+        self._deadline_seconds = deadline_seconds
+        self._turn = 0  # rises with every call: where the round begins
+
+    async def open(self) -> None:
+        """See :class:`imd.interfaces.Resource`."""
+        self._links.open()
+
+    async def close(self) -> None:
+        """See :class:`imd.interfaces.Resource`."""
+        self._links.close()
+
+    def trouble(self) -> str | None:
+        """None when one logic is up."""
+        return None if any(link.up for link in self._links.peers.values()) else "no logic can be reached"
+
+    async def call(self, method: rpc.Method, request: rpc.Value) -> rpc.Value:
+        """The first reply. Raises :class:`PeerDown` when nobody could be asked, else as the last peer's link did."""
+        ends = self._reactor.seconds() + self._deadline_seconds
+        error: Exception = PeerDown("no logic can be reached")
+        for link in self._round():
+            left = ends - self._reactor.seconds()
+            if left < MIN_ATTEMPT_SECONDS:
+                break
+            try:
+                return await self._attempt(link, method, request, left)
+            except (PeerDown, Overloaded) as refused:
+                error = refused
+            except (PeerUnavailable, DeadlineExceeded) as unknown:
+                error = unknown
+                if method not in IDEMPOTENT:
+                    break
+        raise error
+
+    def _round(self) -> list[Link]:
+        """Every peer once, another one in front each time; those that would only refuse come last."""
+        links = list(self._links.peers.values())
+        if not links:
+            return []
+        self._turn += 1
+        start = self._turn % len(links)
+        turned = list(chain(links[start:], links[:start]))
+        return sorted(turned, key=lambda link: not link.ready)
+
+    async def _attempt(self, link: Link, method: rpc.Method, request: rpc.Value, left: float) -> rpc.Value:
+        reply = Deferred.fromCoroutine(link.call(method, request))
+        reply.addTimeout(left, self._reactor, onTimeoutCancel=_out_of_time)
+        return await reply
+
+
+def _out_of_time(_result: object, seconds: float) -> rpc.Value:
+    raise DeadlineExceeded(f"no logic answered within what was left of the deadline, {seconds:.1f} s")

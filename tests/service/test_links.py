@@ -1,0 +1,280 @@
+"""Promises of the links to the registry's peers."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+
+from imd.backend.registry_static import RegistryStatic
+from imd.errors import AuthRefused, DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable, Unavailable
+from imd.interfaces import Instance
+from imd.protocol import rpc
+from imd.protocol.rpc import Method
+from imd.service.links import CometLinks, LogicLinks
+from imd.transport.rpc_server import Handler, RpcServer
+from imd.transport.zmq_curve import CurveDialer, CurveKeys
+from tests.support.rpc import QUICK, RpcTestCase, reactor, until
+
+CONNECT = rpc.Connect("s1", 1, "k")
+RECEIVE = rpc.Receive("s1", "k", 1, 1000, b"")
+
+
+async def silence(_request: rpc.Value) -> rpc.Value:
+    """A handler that never ends."""
+    await Deferred()
+    return rpc.Done()
+
+
+def raising(error: Exception) -> Handler:
+    """A handler that fails."""
+
+    async def handle(_request: rpc.Value) -> rpc.Value:
+        raise error
+
+    return handle
+
+
+class LinksTestCase(RpcTestCase):
+    """A registry and peers in it."""
+
+    def setUp(self) -> None:
+        """Nobody is there yet."""
+        super().setUp()
+        self.registry = RegistryStatic()
+
+    def shared(self, **more: Any) -> dict[str, Any]:
+        """What both kinds of links take."""
+        return {
+            "registry": self.registry,
+            "context": self.context,
+            "reactor": reactor,
+            "metrics": self.metrics,
+            "options": QUICK,
+            **more,
+        }
+
+    async def peer(
+        self, role: str, id: str, handlers: Mapping[Method, Handler], boot: int = 1, **more: Any
+    ) -> RpcServer:
+        """A server in the registry."""
+        server = self.serve(handlers, more.pop("endpoint", "tcp://127.0.0.1:0"))
+        await self.registry.register(Instance(role, id, boot, server.endpoint, **more))
+        return server
+
+    def links_are(self, role: str, up: int, down: int = 0) -> bool:
+        """What the gauge says."""
+        gauge = self.metrics.links
+        return (gauge.value(role, "up"), gauge.value(role, "down")) == (up, down)
+
+
+class LogicLinksTests(LinksTestCase):
+    """Several logic processes as one."""
+
+    async def logic(self, **settings: Any) -> LogicLinks:
+        """Open links."""
+        links = LogicLinks(**self.shared(**settings))
+        await links.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(links.close()))
+        return links
+
+    def answering(self, name: str) -> dict[Method, Handler]:
+        """Handlers that say who answered."""
+
+        async def connect(request: rpc.Connect) -> rpc.Connected:
+            return rpc.Connected(name, 1)
+
+        async def receive(request: rpc.Receive) -> rpc.Done:
+            return rpc.Done()
+
+        return {Method.CONNECT: connect, Method.RECEIVE: receive}
+
+    async def test_calls_go_round(self) -> None:
+        """Each peer gets its share; over inproc as over tcp."""
+        await self.peer("logic", "l1", self.answering("l1"))
+        await self.peer("logic", "l2", self.answering("l2"), endpoint="inproc://l2")
+        links = await self.logic()
+        await until(lambda: self.links_are("logic", 2))
+        names = [(await links.connect(CONNECT)).key for _ in range(6)]
+        self.assertEqual((names.count("l1"), names.count("l2")), (3, 3))
+
+    async def test_nobody_there(self) -> None:
+        """Fails at once, and says so for readiness."""
+        links = await self.logic()
+        await self.assertFailure(Deferred.fromCoroutine(links.connect(CONNECT)), PeerDown)
+        self.assertEqual(links.trouble(), "no logic can be reached")
+        await self.peer("logic", "l1", self.answering("l1"))
+        await until(lambda: links.trouble() is None)
+
+    async def test_the_next_one_answers(self) -> None:
+        """A peer that is down is passed over; nothing is lost, whatever the method."""
+        one = await self.peer("logic", "l1", self.answering("l1"))
+        await self.peer("logic", "l2", self.answering("l2"))
+        links = await self.logic()
+        await until(lambda: self.links_are("logic", 2))
+        await one.close(0)
+        await until(lambda: self.links_are("logic", 1, 1))
+        for _ in range(4):
+            self.assertEqual((await links.connect(CONNECT)).key, "l2")
+            await links.receive(RECEIVE)
+
+    async def test_an_unknown_outcome_is_tried_elsewhere_if_it_may_be(self) -> None:
+        """The peer vanished with the calls: connect is repeated, receive is not."""
+        one = await self.peer("logic", "l1", {Method.CONNECT: silence, Method.RECEIVE: silence})
+        await self.peer("logic", "l2", self.answering("l2"))
+        links = await self.logic()
+        await until(lambda: self.links_are("logic", 2))
+        connects = [Deferred.fromCoroutine(links.connect(CONNECT)) for _ in range(2)]
+        receives = [Deferred.fromCoroutine(links.receive(RECEIVE)) for _ in range(2)]
+        await until(lambda: sum(call.called for call in (*connects, *receives)) == 2)
+        await one.close(0)
+        self.assertEqual([(await call).key for call in connects], ["l2", "l2"])
+        results = await DeferredList(receives, consumeErrors=True)
+        self.assertEqual(sorted(success for success, _ in results), [False, True])
+        failure = next(failure for success, failure in results if not success)
+        self.assertTrue(failure.check(PeerUnavailable))  # type: ignore[attr-defined]  # a Failure, when it is none
+
+    async def test_a_silent_peer_costs_one_attempt(self) -> None:
+        """After its part of the deadline another peer is asked."""
+        await self.peer("logic", "l1", {Method.CONNECT: silence, Method.RECEIVE: silence})
+        await self.peer("logic", "l2", self.answering("l2"))
+        links = await self.logic(attempt_seconds=0.1, deadline_seconds=1.0)
+        await until(lambda: self.links_are("logic", 2))
+        names = [(await links.connect(CONNECT)).key for _ in range(4)]
+        self.assertEqual(names, ["l2"] * 4)
+
+    async def test_receive_is_not_repeated(self) -> None:
+        """Its outcome is unknown: the hook may have had it."""
+        await self.peer("logic", "l1", {Method.RECEIVE: silence})
+        await self.peer("logic", "l2", {Method.RECEIVE: silence})
+        links = await self.logic(attempt_seconds=0.1, deadline_seconds=1.0)
+        await until(lambda: self.links_are("logic", 2))
+        began = reactor.seconds()
+        await self.assertFailure(Deferred.fromCoroutine(links.receive(RECEIVE)), DeadlineExceeded)
+        self.assertLess(reactor.seconds() - began, 0.19)
+
+    async def test_all_tries_together_keep_the_deadline(self) -> None:
+        """The second attempt gets only what is left."""
+        for name in ("l1", "l2", "l3"):
+            await self.peer("logic", name, {Method.CONNECT: silence})
+        links = await self.logic(attempt_seconds=0.2, deadline_seconds=0.35)
+        await until(lambda: self.links_are("logic", 3))
+        began = reactor.seconds()
+        await self.assertFailure(Deferred.fromCoroutine(links.connect(CONNECT)), DeadlineExceeded)
+        self.assertLess(reactor.seconds() - began, 0.5)
+
+    async def test_a_refusal_is_final_but_not_for_load(self) -> None:
+        """Bad credentials are bad everywhere; an overloaded peer is not the only one."""
+        await self.peer("logic", "l1", {Method.CONNECT: raising(AuthRefused("no"))})
+        links = await self.logic()
+        await until(lambda: self.links_are("logic", 1))
+        await self.assertFailure(Deferred.fromCoroutine(links.connect(CONNECT)), AuthRefused)
+        busy = {Method.CONNECT: raising(Overloaded("busy")), Method.RECEIVE: raising(Overloaded("busy"))}
+        await self.registry.unregister(Instance("logic", "l1", 1, ""))
+        await self.peer("logic", "l2", busy)
+        await self.peer("logic", "l3", self.answering("l3"))
+        await until(lambda: self.links_are("logic", 2))
+        for _ in range(3):
+            self.assertEqual((await links.connect(CONNECT)).key, "l3")
+            await links.receive(RECEIVE)
+
+
+class CometLinksTests(LinksTestCase):
+    """A client per comet."""
+
+    def counting(self, delivered: int) -> dict[Method, Handler]:
+        """Handlers of a comet that says so."""
+
+        async def push(request: rpc.Batch) -> rpc.Outcomes:
+            return rpc.Outcomes((rpc.Outcome(delivered=delivered),))
+
+        return {Method.PUSH: push}
+
+    async def comets(self, **settings: Any) -> CometLinks:
+        """Open links."""
+        links = CometLinks(**self.shared(**settings))
+        await links.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(links.close()))
+        return links
+
+    async def push(self, links: CometLinks, server: str) -> int:
+        """What the comet says."""
+        found = links.find(server)
+        assert found is not None
+        return (await found[1].push(rpc.Batch(server, found[0], ()))).outcomes[0].delivered
+
+    async def test_a_link_per_comet(self) -> None:
+        """Made and let go as the registry changes."""
+        links = await self.comets()
+        self.assertEqual((dict(links.all()), links.trouble()), ({}, None))
+        await self.peer("comet", "c1", self.counting(1))
+        await self.peer("comet", "c2", self.counting(2), endpoint="inproc://c2")
+        await until(lambda: self.links_are("comet", 2))
+        self.assertEqual([await self.push(links, name) for name in ("c1", "c2")], [1, 2])
+        await self.registry.unregister(Instance("comet", "c1", 1, ""))
+        self.assertIsNone(links.find("c1"))
+        self.assertEqual(set(links.all()), {"c2"})
+        self.assertTrue(self.links_are("comet", 1))
+
+    async def test_another_boot_is_another_peer(self) -> None:
+        """The old link goes, the new boot is told."""
+        await self.peer("comet", "c1", self.counting(1), boot=1)
+        links = await self.comets()
+        await until(lambda: self.links_are("comet", 1))
+        await self.registry.unregister(Instance("comet", "c1", 1, ""))
+        await self.peer("comet", "c1", self.counting(5), boot=2)
+        await until(lambda: self.links_are("comet", 1))
+        self.assertEqual(links.all()["c1"][0], 2)
+        self.assertEqual(await self.push(links, "c1"), 5)
+
+    async def test_a_new_figure_is_no_new_peer(self) -> None:
+        """Connection counts change all the time; the link stays."""
+        server = await self.peer("comet", "c1", self.counting(1))
+        links = await self.comets()
+        await until(lambda: self.links_are("comet", 1))
+        await self.registry.update(Instance("comet", "c1", 1, server.endpoint, conn_count=9, updated_at_ms=5))
+        self.assertTrue(self.links_are("comet", 1), "was dialled again")
+        self.assertEqual(await self.push(links, "c1"), 1)
+
+    async def test_what_is_pending_survives_the_registry(self) -> None:
+        """A comet that leaves the registry still answers what it has."""
+        gate: Deferred[None] = Deferred()
+
+        async def push(request: rpc.Batch) -> rpc.Outcomes:
+            await gate
+            return rpc.Outcomes((rpc.Outcome(delivered=3),))
+
+        await self.peer("comet", "c1", {Method.PUSH: push})
+        links = await self.comets()
+        await until(lambda: self.links_are("comet", 1))
+        call = Deferred.fromCoroutine(self.push(links, "c1"))
+        await self.registry.unregister(Instance("comet", "c1", 1, ""))
+        gate.callback(None)
+        self.assertEqual(await call, 3)
+
+    async def test_a_comet_that_is_down_stays_in_sight(self) -> None:
+        """In the registry but not reachable: calls fail at once, readiness tells when nobody is left."""
+        server = await self.peer("comet", "c1", self.counting(1))
+        links = await self.comets()
+        await until(lambda: self.links_are("comet", 1))
+        await server.close(0)
+        await until(lambda: self.links_are("comet", 0, 1))
+        self.assertEqual(set(links.all()), {"c1"})
+        await self.assertFailure(Deferred.fromCoroutine(self.push(links, "c1")), PeerDown)
+        self.assertEqual(links.trouble(), "no comet can be reached")
+
+    async def test_no_plaintext_where_there_are_keys(self) -> None:
+        """A peer that offers no key is not dialled: the registry cannot talk us out of CURVE."""
+        keys = CurveKeys(b"0" * 40, b"0" * 40)
+        await self.peer("comet", "c1", self.counting(1))
+        links = await self.comets(curve=CurveDialer(keys))
+        self.assertEqual(dict(links.all()), {})
+
+    async def test_closing_fails_what_is_pending(self) -> None:
+        """Nobody waits for a link that is gone."""
+        await self.peer("comet", "c1", {Method.PUSH: silence})
+        links = await self.comets()
+        await until(lambda: self.links_are("comet", 1))
+        call = Deferred.fromCoroutine(self.push(links, "c1"))
+        await links.close()
+        await self.assertFailure(call, Unavailable)
+        self.assertTrue(self.links_are("comet", 0))
