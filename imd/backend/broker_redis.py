@@ -19,7 +19,7 @@ from imd.interfaces import Backlog, Clock, Entry, Receipt
 from imd.metrics import Metrics
 from imd.protocol.push import Push, dump, fingerprint, load
 
-CHUNK = 1000  # pushes or tokens a call: some ms, in which Redis does nothing else
+CHUNK = 1000  # pushes or tokens a call: up to 4 ms, in which Redis does nothing else
 COUNTED_SECONDS = 0.25  # how long a partition's length is believed that was not seen by publishing there
 
 
@@ -36,8 +36,8 @@ class BrokerRedis:
     timeout, publishes it twice unless it has an idempotency key.
 
     A partition has one owner, so its reader holds its own place (:class:`RedisCursor`) and committing deletes: the first
-    entry of a stream is the first that was not committed, the length is the backlog, and memory comes back. A consumer
-    group would add nothing but a way for an owner that is gone, and blocked in a read, to take entries with it.
+    entry of a stream is the first that was not committed, the length is the backlog, and memory comes back. With a consumer
+    group an owner that is gone, and still blocked in a read, takes entries with it (docs/decisions/0001).
 
     ``max_backlog_entries`` counts over all partitions, and is held within what others publish in a quarter of a second;
     a publish that would pass it is refused whole. An idempotency key is remembered for ``idempotency_seconds`` from its

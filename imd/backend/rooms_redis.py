@@ -10,7 +10,7 @@ from imd.errors import PresenceUnavailable
 from imd.interfaces import Clock, Location
 from imd.metrics import Metrics
 
-CHUNK = 1000  # rooms a script: some ms, in which Redis does nothing else
+CHUNK = 1000  # rooms a script: up to 5 ms, in which Redis does nothing else
 MAX_PASSES = 100  # of CHUNK rooms each, that one call of top() corrects before it answers what it has
 
 
