@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 from OpenSSL.SSL import Error as TlsError
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -17,7 +16,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.errors import CloseReason
 from imd.protocol.packet import HEADER, Packet, encode
 from imd.transport.ending import LINGER_BYTES, LINGER_SECONDS
-from imd.transport.stream import address_of
 from imd.transport.tcp import TcpConnection, TcpFactory
 from tests.support.memory_stream import MemoryStream
 from tests.support.recording_session import RAISE, Admission, RecordingSession
@@ -194,21 +192,6 @@ class TcpConnectionTests(SynchronousTestCase):
         self.assertEqual(len(self.session.packets), 1)
         self.lose()
         self.assertEqual(self.session.losses, [CloseReason.INTERNAL_ERROR])
-
-
-class AddressTests(SynchronousTestCase):
-    """The peer's address, as limits and logs want it."""
-
-    def test_addresses(self) -> None:
-        """An IPv4 peer looks the same through a dual-stack socket."""
-        stream = MemoryStream()
-        for peer, expected in (
-            (IPv4Address("TCP", "192.0.2.1", 1), "192.0.2.1"),
-            (IPv6Address("TCP", "::ffff:192.0.2.1", 1), "192.0.2.1"),
-            (IPv6Address("TCP", "2001:db8::1", 1), "2001:db8::1"),
-        ):
-            stream.peerAddr = peer
-            self.assertEqual(address_of(stream), expected)
 
 
 SERVER = """
