@@ -125,7 +125,8 @@ class LogicLinksTests(LinksTestCase):
         await until(lambda: self.links_are("logic", 2))
         connects = [Deferred.fromCoroutine(links.connect(CONNECT)) for _ in range(2)]
         receives = [Deferred.fromCoroutine(links.receive(RECEIVE)) for _ in range(2)]
-        await until(lambda: sum(call.called for call in (*connects, *receives)) == 2)
+        calls: list[Deferred[Any]] = [*connects, *receives]
+        await until(lambda: sum(call.called for call in calls) == 2)
         await one.close(0)
         self.assertEqual([(await call).key for call in connects], ["l2", "l2"])
         results = await DeferredList(receives, consumeErrors=True)

@@ -1,0 +1,152 @@
+"""Promises of a partition: nothing committed before its outcome, nothing lost."""
+
+from twisted.internet.defer import Deferred
+
+from imd.errors import BrokerUnavailable
+from imd.protocol.push import Push, Target
+from tests.support.job_fakes import NOW_MS, JobTestCase
+
+
+class CommitTests(JobTestCase):
+    """When the broker may forget."""
+
+    def test_nothing_is_committed_before_its_outcome(self) -> None:
+        """A push is in the broker until the comet has answered."""
+        self.attach("a", "k")
+        self.a.holding = True
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, keys=("k",))
+        self.assertEqual(self.waiting, 1)
+        self.a.release()
+        self.assertEqual(self.waiting, 0)
+        self.end(dispatcher)
+
+    def test_commits_are_contiguous(self) -> None:
+        """A later read whose outcome is known waits for the earlier one."""
+        self.attach("a", "slow")
+        self.attach("b", "quick")
+        self.a.holding = True
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, keys=("slow",))
+        self.push(Target.KEYS, keys=("quick",))
+        self.assertEqual(self.metrics.handed_over.value("delivered"), 1)
+        self.assertEqual(self.waiting, 2)
+        self.a.release()
+        self.assertEqual(self.waiting, 0)
+        self.end(dispatcher)
+
+    def test_a_job_that_dies_loses_nothing(self) -> None:
+        """What was under way is delivered again by the next owner."""
+        self.attach("a", "k")
+        self.a.holding = True
+        first = self.dispatcher(settle_seconds=0.0)
+        self.push(Target.KEYS, keys=("k",))
+        self.run_now(first.close())  # nothing of it is settled or committed
+        self.a.holding = False
+        second = self.dispatcher()
+        self.assertEqual(self.a.bodies, [b"hi", b"hi"])
+        self.assertEqual(self.waiting, 0)
+        self.end(second)
+
+    def test_the_window_bounds_what_is_under_way(self) -> None:
+        """Beyond it nothing is read; it goes on when the oldest is committed."""
+        self.attach("a", "k")
+        self.a.holding = True
+        dispatcher = self.dispatcher(window=2, read_limit=1)
+        for _ in range(5):
+            self.push(Target.KEYS, keys=("k",))
+        self.assertEqual(self.metrics.taken.value("keys"), 2)
+        self.a.release()
+        self.assertEqual(self.metrics.taken.value("keys"), 5)
+        self.assertEqual(self.waiting, 0)
+        self.end(dispatcher)
+
+    def test_a_commit_outlives_the_brokers_absence(self) -> None:
+        """Tried until it is there; nothing is delivered twice for that."""
+        self.attach("a", "k")
+        self.a.holding = True
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, keys=("k",))
+        self.broker.error = BrokerUnavailable("away")
+        self.a.release()
+        self.advance(3)
+        self.assertIn("away", str(dispatcher.trouble()))
+        self.broker.error = None
+        self.advance(3)
+        self.assertIsNone(dispatcher.trouble())
+        self.assertEqual((self.waiting, self.a.bodies), (0, [b"hi"]))
+        self.end(dispatcher)
+
+
+class GiveUpTests(JobTestCase):
+    """It becomes another job's."""
+
+    def test_giving_up_waits_for_what_is_under_way(self) -> None:
+        """assigned returns once it is settled and committed; nothing new is read meanwhile."""
+        self.attach("a", "k")
+        self.a.holding = True
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, b"1", keys=("k",))
+        given_up = Deferred.fromCoroutine(dispatcher.assigned(frozenset()))
+        self.push(Target.KEYS, b"2", keys=("k",))
+        self.assertNoResult(given_up)
+        self.a.release()
+        self.successResultOf(given_up)
+        self.assertEqual((self.a.bodies, self.waiting), ([b"1"], 1))
+        self.assertEqual(self.metrics.partitions.value(), 0)
+        self.end(dispatcher)
+
+    def test_giving_up_does_not_wait_for_ever(self) -> None:
+        """Past its deadline the rest is left to the next owner, uncommitted; a late answer changes nothing."""
+        self.attach("a", "k")
+        self.a.holding = True
+        dispatcher = self.dispatcher(settle_seconds=3.0)
+        self.push(Target.KEYS, keys=("k",))
+        given_up = Deferred.fromCoroutine(dispatcher.assigned(frozenset()))
+        self.clock.advance(3.0)
+        self.successResultOf(given_up)
+        self.assertEqual(self.waiting, 1)
+        self.assertTrue(all(reply.called for _, reply in self.a.held))
+        self.end(dispatcher)
+
+    def test_a_partition_that_comes_back_begins_where_it_ended(self) -> None:
+        """Nothing is skipped, nothing that was committed comes again."""
+        self.attach("a", "k")
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, b"1", keys=("k",))
+        self.run_now(dispatcher.assigned(frozenset({1})))
+        self.push(Target.KEYS, b"2", keys=("k",))
+        self.run_now(dispatcher.assigned(frozenset({0})))
+        self.assertEqual(self.a.bodies, [b"1", b"2"])
+        self.end(dispatcher)
+
+
+class ReadTests(JobTestCase):
+    """The broker is away, or wrong."""
+
+    def test_a_failed_read_is_followed_by_a_rewind(self) -> None:
+        """What the broker had handed out and we never saw comes again, in order, once."""
+        self.attach("a", "k")
+        dispatcher = self.dispatcher(read_wait_seconds=1.0)
+        self.broker.error = BrokerUnavailable("away")
+        self.clock.advance(1.0)
+        self.run_now(self.store.publish([(0, Push(1, NOW_MS, Target.KEYS, 1000, b"1", keys=("k",)))]))
+        self.run_now(self.store.read(0, 10, 0))  # taken by a call whose answer was lost
+        self.broker.error = None
+        self.advance(5)
+        self.assertEqual((self.a.bodies, self.waiting), ([b"1"], 0))
+        self.end(dispatcher)
+
+    def test_a_bug_in_the_broker_does_not_end_a_partition(self) -> None:
+        """Logged, and tried again."""
+        self.attach("a", "k")
+        dispatcher = self.dispatcher(read_wait_seconds=1.0)
+        self.broker.error = ZeroDivisionError()
+        self.clock.advance(1.0)
+        self.advance(1)
+        self.broker.error = None
+        self.advance(2)
+        self.push(Target.KEYS, keys=("k",))
+        self.assertEqual(self.a.bodies, [b"hi"])
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        self.end(dispatcher)
