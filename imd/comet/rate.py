@@ -15,7 +15,7 @@ class TokenBucket:
     def take(self, now: float, per_second: float, burst: int) -> bool:
         """Take one token; False, and none taken, when there is none."""
         full_at = max(self._full_at, now) + 1 / per_second
-        if full_at - now > burst / per_second + 1e-9:  # so that rounding never costs a client its last token
+        if full_at - now > burst / per_second + 1e-6:  # seconds since the epoch are rounded so
             return False
         self._full_at = full_at
         return True

@@ -42,6 +42,7 @@ class Server:
         make_key: Callable[[], str],
         limits: Limits,
     ) -> None:
+        # Long: one comet's wiring, a line a collaborator; nothing is decided here
         self._clock = clock
         self._metrics = metrics
         self._limits = limits

@@ -1,0 +1,179 @@
+"""Slow consumers: what is held, in which order, and what gives way."""
+
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.comet.drop import Drop
+from imd.comet.held import ENTRY_BYTES
+from imd.comet.load import Load
+from imd.comet.outbox import WRITE_BYTES, Outbox
+from imd.comet.policy import SlowPolicy
+from imd.comet.reservoir import Reservoir
+from imd.metrics import Metrics
+from imd.protocol.wire import Wire
+from tests.support.comet_fakes import FakeConnection
+
+DISCONNECT, OLDEST, LATEST = SlowPolicy
+
+
+def load(body: bytes, policy: SlowPolicy = DISCONNECT, room: str = "", packets: int = 1) -> Load:
+    return Load(Wire(body), packets=packets, policy=policy, room=room)
+
+
+class OutboxTests(SynchronousTestCase):
+    """An outbox for four entries of 10 bytes."""
+
+    def setUp(self) -> None:
+        self.connection = FakeConnection()
+        self.clock = Clock()
+        self.metrics = Metrics()
+        limit_bytes = 4 * (10 + ENTRY_BYTES)
+        self.reservoir = Reservoir(clock=self.clock, metrics=self.metrics, limit_bytes=limit_bytes)
+        self.outbox = Outbox(connection=self.connection, reservoir=self.reservoir)
+        session: Any = _Pauses(self.outbox)
+        self.connection.session = session
+
+    def offer(self, *bodies: bytes, policy: SlowPolicy = DISCONNECT, room: str = "") -> list[Drop | None]:
+        return [self.outbox.offer(load(body, policy, room)) for body in bodies]
+
+    def dropped(self, drop: Drop) -> float:
+        return self.metrics.drops.value("comet", drop.value)
+
+    def test_straight_to_the_connection(self) -> None:
+        """While it takes more, each wire is one write and nothing is held."""
+        self.assertEqual(self.offer(b"a", b"b"), [None, None])
+        self.assertTrue(self.outbox.reply(b"c"))
+        self.assertEqual(self.connection.writes, [b"a", b"b", b"c"])
+        self.assertEqual((self.reservoir.size_bytes, self.outbox.packets_out), (0, 3))
+
+    def test_held_in_order_and_joined(self) -> None:
+        """Pushes and replies share one order; a client that reads again gets them in one write."""
+        self.outbox.pause()
+        self.offer(b"a")
+        self.outbox.reply(b"b")
+        self.offer(b"c", policy=OLDEST)
+        self.assertEqual(self.connection.writes, [])
+        self.outbox.resume()
+        self.assertEqual(self.connection.writes, [b"abc"])
+        self.offer(b"d")
+        self.assertEqual(self.connection.writes, [b"abc", b"d"])
+
+    def test_disconnect_when_full(self) -> None:
+        """The fifth does not fit: all are lost, and nothing later slips through the hole."""
+        self.outbox.pause()
+        self.assertEqual(self.offer(*[b"x" * 10] * 5, b"y"), [None] * 4 + [Drop.SLOW_CONSUMER, Drop.CLOSING])
+        self.assertFalse(self.outbox.reply(b"z"))
+        self.outbox.resume()
+        self.assertEqual(self.connection.writes, [])
+        self.assertEqual(self.dropped(Drop.OUTBOX_LOST), 4)
+        self.assertEqual((self.outbox.drops, self.outbox.packets_out, self.reservoir.size_bytes), (6, 0, 0))
+
+    def test_drop_oldest(self) -> None:
+        """The oldest push gives way to the newest, and to a reply; a reply never does."""
+        self.outbox.pause()
+        self.outbox.reply(b"r" * 10)
+        self.offer(*(bytes([n]) * 10 for n in range(1, 5)), policy=OLDEST)
+        self.outbox.reply(b"s" * 10)
+        self.outbox.resume()
+        self.assertEqual(self.connection.written, b"r" * 10 + b"\3" * 10 + b"\4" * 10 + b"s" * 10)
+        self.assertEqual((self.dropped(Drop.OUTBOX_OLDEST), self.outbox.drops), (2, 2))
+
+    def test_drop_oldest_takes_nothing_that_must_stay(self) -> None:
+        """A room's push cannot push out an inbox's: it is dropped itself, and what it could evict in vain stays."""
+        self.outbox.pause()
+        self.offer(*[b"i" * 10] * 3)
+        self.offer(b"o" * 10, policy=OLDEST)
+        self.assertEqual(self.offer(b"x" * 300, policy=OLDEST), [Drop.FULL])
+        self.assertEqual(self.dropped(Drop.OUTBOX_OLDEST), 0)
+        self.outbox.resume()
+        self.assertEqual(self.connection.written, b"i" * 30 + b"o" * 10)
+
+    def test_latest_only(self) -> None:
+        """One push per room is held, at the place of the newest."""
+        self.outbox.pause()
+        self.offer(b"a1", b"a2", policy=LATEST, room="a")
+        self.offer(b"b1", policy=LATEST, room="b")
+        self.outbox.reply(b"r")
+        self.offer(b"a3", policy=LATEST, room="a")
+        self.outbox.resume()
+        self.assertEqual(self.connection.writes, [b"b1ra3"])
+        self.assertEqual(self.dropped(Drop.OUTBOX_SUPERSEDED), 2)
+
+    def test_too_large_for_any_outbox(self) -> None:
+        """It is dropped alone; under DISCONNECT it ends the connection."""
+        self.outbox.pause()
+        self.assertEqual(self.offer(b"x" * 5000, policy=OLDEST), [Drop.FULL])
+        self.assertEqual(self.offer(b"x" * 5000, policy=LATEST, room="a"), [Drop.FULL])
+        self.assertEqual(self.offer(b"x" * 5000), [Drop.SLOW_CONSUMER])
+
+    def test_replies_are_bounded(self) -> None:
+        """Of a client that asks and does not read."""
+        self.outbox.pause()
+        self.assertEqual([self.outbox.reply(b"x" * 10) for _ in range(5)], [True] * 4 + [False])
+
+    def test_pause_in_the_middle_of_a_resume(self) -> None:
+        """What the connection does not want yet stays, in order."""
+        self.reservoir.limit_bytes = 10 * WRITE_BYTES
+        self.outbox.pause()
+        self.offer(b"a" * WRITE_BYTES, b"b" * WRITE_BYTES, b"c")
+        self.connection.full_after = 1
+        self.outbox.resume()
+        self.offer(b"d")
+        self.assertEqual([len(data) for data in self.connection.writes], [WRITE_BYTES])
+        self.outbox.resume()
+        self.assertEqual(self.connection.written, b"a" * WRITE_BYTES + b"b" * WRITE_BYTES + b"cd")
+
+    def test_end_with_flush(self) -> None:
+        """All that is held goes out, though the connection has enough; then nothing is taken."""
+        self.reservoir.limit_bytes = 10 * WRITE_BYTES
+        self.outbox.pause()
+        self.offer(b"a" * WRITE_BYTES, b"b")
+        self.connection.full_after = 1
+        self.outbox.end(flush=True)
+        self.assertEqual(self.connection.written, b"a" * WRITE_BYTES + b"b")
+        self.assertEqual(self.offer(b"c"), [Drop.CLOSING])
+        self.assertEqual(self.reservoir.size_bytes, 0)
+
+    def test_framed(self) -> None:
+        """A WebSocket client gets frames, shared by all receivers."""
+        connection = FakeConnection(framed=True)
+        outbox = Outbox(connection=connection, reservoir=self.reservoir)
+        wire = load(b"x")
+        outbox.offer(wire)
+        outbox.pause()
+        outbox.offer(wire)
+        outbox.resume()
+        self.assertIs(connection.writes[0], wire.wire.frame)
+        self.assertEqual(connection.writes[1], wire.wire.frame)
+
+    def test_ledger(self) -> None:
+        """Whatever happens: offered = dropped at once + written + held + dropped later."""
+        policies = [DISCONNECT, OLDEST, LATEST]
+        for steps in range(200):
+            outbox = Outbox(connection=self.connection, reservoir=self.reservoir)
+            before = sum(self.metrics.drops.values.values())
+            refused = written = 0
+            self.connection.writes.clear()
+            for step in range(steps % 23):
+                match (steps * 7 + step * 5) % 11:
+                    case 0 | 1:
+                        outbox.resume()
+                    case 2 | 3 | 4:
+                        outbox.pause()
+                policy = policies[(steps + step) % (3 if steps % 2 else 2)]
+                drop = outbox.offer(load(b"w", policy, "r"))
+                refused += drop is not None
+            outbox.end(flush=bool(steps % 3))
+            written = len(b"".join(self.connection.writes))
+            later = sum(self.metrics.drops.values.values()) - before
+            self.assertEqual(steps % 23, refused + written + later)
+            self.assertEqual((outbox.packets_out, outbox.drops), (written, refused + later))
+
+
+class _Pauses:
+    """The part of a session that a connection's back-pressure reaches."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self.pause_writing = outbox.pause

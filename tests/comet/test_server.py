@@ -1,0 +1,194 @@
+"""One comet, whole."""
+
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.errors import BadRequest, CloseReason, PeerUnavailable
+from imd.protocol.rpc import Batch, Connect, Disconnect
+from tests.support.comet_fakes import BOOT, SERVER, Comet, FakeConnection, send, to_keys, to_room
+
+
+class AcceptTests(SynchronousTestCase):
+    """Who gets in."""
+
+    def test_limits(self) -> None:
+        """Refused ones are closed and counted, and take no place."""
+        comet = Comet(max_connections=3, max_connections_per_address=2)
+        connections = [comet.accept(FakeConnection(address)) for address in ("a", "a", "a", "b", "c")]
+        closes = [connection.closes for connection in connections]
+        self.assertEqual(closes, [[], [], [CloseReason.ADDRESS_LIMIT], [], [CloseReason.SERVER_FULL]])
+        self.assertEqual([connection.session is None for connection in connections], [False, False, True, False, True])
+        self.assertEqual((comet.server.conn_count, comet.server.ip_count), (3, 2))
+        self.assertEqual((comet.closed(CloseReason.ADDRESS_LIMIT), comet.closed(CloseReason.SERVER_FULL)), (1, 1))
+        connections[3].lose()
+        self.assertEqual((comet.server.conn_count, comet.server.ip_count), (2, 1))
+        self.assertIsNotNone(comet.accept(FakeConnection("c")).session)
+
+    def test_a_closed_connection_counts_until_it_is_gone(self) -> None:
+        """Its socket still is one."""
+        comet = Comet()
+        connection = comet.client("k")
+        assert connection.session is not None
+        connection.session.close(CloseReason.REPLACED)
+        self.assertEqual((comet.server.conn_count, comet.metrics.connections.value("tcp")), (1, 1))
+        connection.lose()
+        self.assertEqual((comet.server.conn_count, comet.metrics.connections.value("tcp")), (0, 0))
+
+    def test_gauges(self) -> None:
+        """Connections by transport, channels, rooms, what outboxes hold."""
+        comet = Comet()
+        metrics = comet.metrics
+        comet.accept(FakeConnection(transport="ws"))
+        connection = comet.client("k", room_id="live://1", accepts=[1000])
+        assert connection.session is not None
+        self.assertEqual((metrics.connections.value("tcp"), metrics.connections.value("ws")), (1, 1))
+        self.assertEqual((metrics.accepted.value("tcp"), metrics.accepted.value("ws")), (1, 1))
+        self.assertEqual((metrics.channels.value(), metrics.rooms.value()), (1, 1))
+        connection.session.pause_writing()
+        comet.push(to_keys(b"x", "k"))
+        comet.clock.advance(3)
+        self.assertGreater(metrics.outbox_bytes.value(), 0)
+        self.assertEqual(metrics.outbox_oldest_seconds.value(), 3)
+        connection.lose()
+        self.assertEqual((metrics.channels.value(), metrics.rooms.value(), metrics.outbox_bytes.value()), (0, 0, 0))
+
+
+class DeadlineTests(SynchronousTestCase):
+    """No timer per connection."""
+
+    def setUp(self) -> None:
+        self.comet = Comet(handshake_seconds=8, heartbeat_seconds=10, heartbeat_max=2)
+        self.comet.server.start()
+        self.timers = len(self.comet.clock.getDelayedCalls())
+
+    def test_handshake(self) -> None:
+        """It ends who says nothing, and who says something else."""
+        silent, other = self.comet.accept(), self.comet.accept()
+        for _ in range(7):
+            self.comet.clock.advance(1)
+            send(other, 2)
+        self.assertEqual((silent.closes, other.closes), ([], []))
+        self.comet.clock.pump([1] * 2)
+        self.assertEqual((silent.closes, other.closes), ([CloseReason.HANDSHAKE_TIMEOUT],) * 2)
+
+    def test_handshake_while_logic_is_asked(self) -> None:
+        """It covers that, too; presence is told when logic's answer comes."""
+        self.comet.logic.held.add(Connect)
+        connection = self.comet.client("k")
+        self.comet.clock.pump([1] * 9)
+        self.assertEqual(connection.closes, [CloseReason.HANDSHAKE_TIMEOUT])
+        self.comet.logic.release(Connect)
+        self.assertEqual(len(self.comet.logic.of(Disconnect)), 1)
+
+    def test_heartbeat(self) -> None:
+        """Op 2 postpones, nothing else does."""
+        beating, talking = self.comet.client("a"), self.comet.client("b")
+        for _ in range(3):
+            self.comet.clock.pump([1] * 9)
+            send(beating, 2)
+            if not talking.closes:
+                send(talking, 4)
+        self.assertEqual((beating.closes, talking.closes), ([], [CloseReason.HEARTBEAT_TIMEOUT]))
+        self.comet.clock.pump([1] * 21)
+        self.assertEqual(beating.closes, [CloseReason.HEARTBEAT_TIMEOUT])
+
+    def test_timers(self) -> None:
+        """As many as without clients."""
+        for number in range(50):
+            self.comet.client(f"k{number}")
+        self.assertEqual(len(self.comet.clock.getDelayedCalls()), self.timers)
+
+    def test_very_many_at_once(self) -> None:
+        """A look ends some, and comes again in the next turn for the rest."""
+        connections = [self.comet.accept() for _ in range(1200)]
+        self.comet.clock.pump([1] * 7)
+        self.comet.clock.rightNow += 1
+        ended = []
+        for _ in range(3):
+            self.comet.clock.turn()
+            ended.append(sum(bool(connection.closes) for connection in connections))
+        self.assertEqual(ended, [500, 1000, 1200])
+
+
+class PushTests(SynchronousTestCase):
+    """What job may ask."""
+
+    def test_another_boot(self) -> None:
+        """Refused whole."""
+        comet = Comet()
+        connection = comet.client("k", accepts=[1000])
+        for server, boot in ((SERVER, BOOT - 1), (SERVER, BOOT + 1), ("comet-2", BOOT)):
+            batch = Batch(server, boot, (to_keys(b"x", "k"),))
+            self.failureResultOf(Deferred.fromCoroutine(comet.server.push(batch)), BadRequest)
+        self.assertEqual(connection.writes, [])
+
+    def test_a_push_after_op_8(self) -> None:
+        """To the key and to the room: it always arrives, and after op 8, even pushed in the very moment of op 8."""
+        for framed in (False, True):
+            comet = Comet()
+            connection = PushingConnection(comet, framed=framed)
+            comet.accept(connection)
+            send(connection, 7, b'{"key": "k", "room_id": "live://1", "accepts": [1000]}')
+            self.assertEqual(len(connection.writes), 3)
+            self.assertEqual(connection.writes[0][-16:].hex(), "00000010001000010000000800000001")
+            self.assertEqual([data[-1:] for data in connection.writes[1:]], [b"x", b"y"])
+
+
+class PushingConnection(FakeConnection):
+    """Makes a back end push as soon as the client sees its first packet."""
+
+    def __init__(self, comet: Comet, *, framed: bool) -> None:
+        super().__init__(framed=framed)
+        self.comet = comet
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        if len(self.writes) == 1:
+            self.comet.push(to_keys(b"x", "k"), to_room(b"y"))
+
+
+class StopTests(SynchronousTestCase):
+    """The end."""
+
+    def test_all_are_told(self) -> None:
+        """Clients why, presence whom; nobody gets in any more; no timer is left."""
+        comet = Comet()
+        comet.server.start()
+        waiting, opened = comet.accept(), comet.client("k", version=2)
+        self.successResultOf(Deferred.fromCoroutine(comet.server.stop()))
+        self.assertEqual((waiting.closes, opened.closes), ([CloseReason.SERVER_STOPPING],) * 2)
+        self.assertEqual(opened.operations(), [6])
+        self.assertEqual([call.key for call in comet.logic.of(Disconnect)], ["k"])
+        self.assertEqual(comet.accept().closes, [CloseReason.SERVER_STOPPING])
+        pushing = Deferred.fromCoroutine(comet.server.push(Batch(SERVER, BOOT, ())))
+        self.failureResultOf(pushing, PeerUnavailable)
+        for connection in (waiting, opened):
+            connection.lose()
+        self.assertEqual((comet.clock.getDelayedCalls(), comet.server.conn_count), ([], 0))
+
+    def test_waits_for_handshakes(self) -> None:
+        """One that logic answers while we stop is taken out of presence again."""
+        comet = Comet()
+        comet.server.start()
+        comet.logic.held.add(Connect)
+        comet.client("k")
+        stopping = Deferred.fromCoroutine(comet.server.stop())
+        self.assertNoResult(stopping)
+        comet.logic.release(Connect)
+        self.successResultOf(stopping)
+        self.assertEqual(len(comet.logic.of(Disconnect)), 1)
+
+    def test_bounded(self) -> None:
+        """A logic that does not answer holds it up so long only; no timer is left."""
+        comet = Comet(stop_seconds=10)
+        comet.server.start()
+        comet.logic.held |= {Disconnect, Connect}
+        comet.client("k")
+        comet.logic.release(Connect)
+        comet.client("l")
+        stopping = Deferred.fromCoroutine(comet.server.stop())
+        comet.clock.advance(9)
+        self.assertNoResult(stopping)
+        comet.clock.advance(1)
+        self.successResultOf(stopping)
+        self.assertEqual(comet.clock.getDelayedCalls(), [])
