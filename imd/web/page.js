@@ -12,7 +12,8 @@ const THEMES = ["auto", "light", "dark"];
 const $ = (id) => document.getElementById(id);
 const settings = await loadSettings();
 const client = new Client({ addresses, credentials, heartbeatSeconds: settings.heartbeat_seconds, backoff: { max: 15 } });
-let unseen = 0; // arrived while the list was scrolled up
+let following = true; // the list was at its end when it was scrolled last
+let unseen = 0; // arrived while it was not at its end
 let countdown = 0; // the interval that shows when it dials again
 let wasOnline = false; // whether the state before the present one was online
 
@@ -188,9 +189,9 @@ function showRoom(room) {
   $("room").value = room;
   const split = room.indexOf("://");
   const query = new URLSearchParams({ operation: 1000, type: room.slice(0, split), room: room.slice(split + 3) });
-  const key = settings.push_key_needed ? " \\\n  -H 'Authorization: Bearer KEY'" : "";
+  const key = settings.push_key_needed ? " -H 'Authorization: Bearer KEY'" : "";
   const url = `${location.origin}/goim/push/room?${query}`.replaceAll("'", "%27");
-  $("curl").textContent = `curl -d 'hello'${key} \\\n  '${url}'`;
+  $("curl").textContent = `curl -d 'hello'${key} '${url}'`;
 }
 
 function addMessage({ operation, body, room }) {
@@ -253,7 +254,7 @@ function showUnseen() {
 
 function showTheme(theme) {
   document.documentElement.dataset.theme = theme;
-  $("theme").textContent = sentence(theme);
+  $("theme").textContent = `◐ ${sentence(theme)}`;
   $("theme").setAttribute("aria-label", `Colours: ${theme === "auto" ? "as the system" : theme}`);
 }
 
@@ -271,16 +272,23 @@ $("retry").addEventListener("click", () => client.retry());
 $("clear").addEventListener("click", () => {
   $("messages").replaceChildren();
   $("empty").hidden = false;
+  following = true;
   unseen = 0;
   showUnseen();
 });
 $("newer").addEventListener("click", () => $("messages").scrollTo({ top: $("messages").scrollHeight, behavior: "smooth" }));
 $("messages").addEventListener("scroll", () => {
-  if (atEnd()) {
+  following = atEnd();
+  if (following) {
     unseen = 0;
     showUnseen();
   }
 });
+new ResizeObserver(() => {
+  if (following) {
+    $("messages").scrollTop = $("messages").scrollHeight; // a growing composer must not hide the newest
+  }
+}).observe($("messages"));
 $("copy").addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText($("curl").textContent);

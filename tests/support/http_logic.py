@@ -1,6 +1,6 @@
 """Logic's HTTP site on memory backends: everything behind it is real, but for the broker's mishaps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -40,17 +40,19 @@ class RecordingBroker:
         self._inner = inner
         self.partitions = inner.partitions
         self.taken: list[Push] = []
+        self.deliver: Callable[[Push], object] | None = None  # a job that is always there; None = nobody takes them
         self.failing: ImdError | None = None
 
     async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
         if self.failing is not None:
             raise self.failing
         receipts = await self._inner.publish(pushes)
-        self.taken += [
-            push
-            for (_, push), receipt in zip(pushes, receipts, strict=True)
-            if not (receipt.repeated or receipt.conflict)
-        ]
+        outcomes = zip(pushes, receipts, strict=True)
+        stored = [push for (_, push), receipt in outcomes if not (receipt.repeated or receipt.conflict)]
+        self.taken += stored
+        if self.deliver is not None:
+            for push in stored:
+                self.deliver(push)
         return receipts
 
     def __getattr__(self, name: str) -> Any:
@@ -60,8 +62,14 @@ class RecordingBroker:
 class HttpLogic:
     """Logic as a composition root puts it together. ``push_keys``: the key in clear -> its scopes; None = nobody needs one."""
 
-    def __init__(self, push_keys: dict[str, tuple[str, ...]] | None = None, max_body_bytes: int = 65536) -> None:
-        self.clock = Clock()
+    def __init__(
+        self,
+        push_keys: dict[str, tuple[str, ...]] | None = None,
+        max_body_bytes: int = 65536,
+        page: PageSettings | None = None,
+        clock: Any = None,
+    ) -> None:
+        self.clock = clock or Clock()
         self.metrics = Metrics()
         inner = BrokerMemory(partitions=4, clock=self.clock, metrics=self.metrics, max_backlog_entries=1000)
         run(inner.open())
@@ -87,12 +95,19 @@ class HttpLogic:
             *GoimApi(pusher=pusher, keys=keys, online=self.online, nodes=self.nodes).routes(),
             *PushApi(pusher=pusher, keys=keys).routes(),
             *HealthApi(troubles=dict).routes(),
-            *PagesApi(settings=PageSettings(push_key_needed=keys.required)).routes(),
+            *PagesApi(settings=page or PageSettings(push_key_needed=keys.required)).routes(),
         ]
         self.openapi = OpenApi(routes=routes, version="1", keys_required=keys.required)
         self.routes = [*routes, *self.openapi.routes()]
         self.site = site_of(*self.routes, clock=self.clock, metrics=self.metrics, max_body_bytes=max_body_bytes)
-        self.wire = HttpWire(self.site)
+        self._wire: HttpWire | None = None  # made when it is asked for: it is a connection
+
+    @property
+    def wire(self) -> HttpWire:
+        """One connection, kept."""
+        if self._wire is None:
+            self._wire = HttpWire(self.site)
+        return self._wire
 
     def comets(self, *comets: Instance) -> None:
         """These are in the registry now."""

@@ -201,7 +201,6 @@ class OnlineTests(GoimCase):
         """What a dead comet had counted is gone."""
         self.logic.members(a=3)
         self.logic.clock.advance(31)
-        self.logic.wire = HttpWire(self.logic.site)  # the other connection was idle for too long
         self.assertEqual(self.get("online/top?type=live&limit=2"), [])
         self.assertEqual(self.get("online/room?type=live&rooms=a"), {"a": 0})
 
