@@ -13,7 +13,10 @@ from imd.interfaces import Clock, Timer
 
 TURN_MESSAGES = 500  # read in one reactor turn at most: about 5 ms
 
-_EVENTS = int(zmq.EVENTS)  # plain numbers: an enum's operators cost more than the call
+# plain numbers, and no send_multipart: enums and its checks cost as much again as the calls into C
+_EVENTS = int(zmq.EVENTS)
+_MORE = int(zmq.RCVMORE)
+_NOW_AND_MORE = int(zmq.DONTWAIT | zmq.SNDMORE)
 _READABLE = int(zmq.POLLIN)
 _NOW = int(zmq.DONTWAIT)
 
@@ -55,7 +58,9 @@ class ZmqSocket:
         """Hand one message to ZeroMQ. Raises :class:`zmq.Again` at the high-water mark or without a peer, and
         :class:`zmq.ZMQError` as the socket's kind does; nothing was sent then."""
         try:
-            self._socket.send_multipart(parts, _NOW)
+            for part in parts[:-1]:
+                self._socket.send(part, _NOW_AND_MORE)
+            self._socket.send(parts[-1], _NOW)
         finally:
             if self._later is None and not self._closed and cast(int, self._socket.getsockopt(_EVENTS)) & _READABLE:
                 self._look_later()
@@ -78,7 +83,7 @@ class ZmqSocket:
             if self._closed:
                 return
             try:
-                parts = self._socket.recv_multipart(_NOW)
+                parts = self._receive()
             except zmq.Again:
                 return
             try:
@@ -87,6 +92,13 @@ class ZmqSocket:
                 self.log.failure("A message on {name} failed", name=self._name)
         if not self._closed and self._later is None:
             self._look_later()
+
+    def _receive(self) -> list[bytes]:
+        socket = self._socket
+        parts = [socket.recv(_NOW)]
+        while socket.getsockopt(_MORE):
+            parts.append(socket.recv(_NOW))
+        return parts
 
     def fileno(self) -> int:
         """For the reactor."""
