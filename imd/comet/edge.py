@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from imd.comet.accepts import AcceptSets
 from imd.comet.admission import Admission
 from imd.comet.departures import Departures
 from imd.comet.directory import Directory
@@ -37,6 +38,7 @@ class Edge:
     renewal: Renewal
     reservoir: Reservoir
     admission: Admission
+    accept_sets: AcceptSets
     work: Work
     handshakes: "IdleList[Session]"  # from accept to op 8
     heartbeats: "IdleList[Session]"  # open ones, since their last op 2

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from imd.comet.accepts import AcceptSets
 from imd.comet.admission import Admission
 from imd.comet.channel import Channel
 from imd.comet.delivery import Delivery
@@ -90,6 +91,7 @@ class Server:
             admission=Admission(
                 max_connections=limits.max_connections, max_per_address=limits.max_connections_per_address
             ),
+            accept_sets=AcceptSets(),
             work=work,
             handshakes=IdleList(idle_seconds=limits.handshake_seconds),
             heartbeats=IdleList(idle_seconds=limits.idle_seconds),

@@ -201,7 +201,7 @@ class Session:
             outbox=self._outbox,
             key=connected.key,
             mid=connected.mid,
-            accepts=frozenset(connected.accepts),
+            accepts=edge.accept_sets.share(connected.accepts),
             version=self._version,
         )
         older = edge.directory.put(channel)
@@ -309,13 +309,14 @@ class Session:
         accepts = channel.accepts.union(decode_operations(packet.body))
         if len(accepts) > MAX_ACCEPTS:
             raise ProtocolError(CloseReason.BAD_BODY, f"more than {MAX_ACCEPTS} accepts")
-        channel.accepts = accepts
+        channel.accepts = self._edge.accept_sets.share(accepts)
         self._reply(packet, Operation.SUB_REPLY, packet.body)
 
     def _unsub(self, packet: Packet) -> None:
         """Op 16: accept these no more."""
         channel = self._open()
-        channel.accepts = channel.accepts.difference(decode_operations(packet.body))
+        accepts = channel.accepts.difference(decode_operations(packet.body))
+        channel.accepts = self._edge.accept_sets.share(accepts)
         self._reply(packet, Operation.UNSUB_REPLY, packet.body)
 
     def _auth_again(self, packet: Packet) -> None:
