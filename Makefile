@@ -45,6 +45,10 @@ format: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff format .
 
 tox: $(VENV)/.installed-dev test-needs
+	@# tox does not find what is behind pyenv's shims
+	@for each in $$(pyenv versions --bare 2>/dev/null | grep -E '^3\.1[1-3]\.[0-9]+$$'); do \
+		PATH="$$(pyenv prefix $$each)/bin:$$PATH"; \
+	done; \
 	$(VENV)/bin/tox run -e $(ENVS) -- $(ARGS)
 
 dev: $(VENV)/.installed-dev
