@@ -1,7 +1,12 @@
 """What a connection may send, and how slowly."""
 
+from http.client import HTTPConnection
+from typing import Any
+
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imd.metrics import Metrics
 from imd.transport.http import HttpSite
@@ -9,6 +14,7 @@ from imd.transport.http_channel import LINGER_SECONDS
 from imd.transport.http_message import TEXT, Request, Response
 from imd.transport.http_route import Route
 from tests.support.http_wire import HttpWire, site_of
+from tests.support.reactor import reactor
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n"
 
@@ -160,3 +166,55 @@ class SlowPeerTests(ChannelCase):
         self.assertTrue(self.wire.transport.disconnecting)
         self.clock.advance(20)
         self.assertTrue(self.wire.transport.disconnected)
+
+
+class SocketTests(TestCase):
+    """On real sockets, with the standard library's client."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        site = HttpSite(
+            [Route("POST", "/", lambda request: Response(200, b"%d" % len(request.body), TEXT), summary="", tag="")],
+            clock=reactor,
+            metrics=Metrics(),
+            max_body_bytes=100_000,
+        )
+        listener = reactor.listenTCP(0, site, interface="127.0.0.1")
+        self.port = listener.getHost().port
+        self.addCleanup(lambda: Deferred.fromCoroutine(site.stop()))
+        self.addCleanup(listener.stopListening)
+
+    def post(self, body: Any, headers: dict[str, str]) -> Deferred[tuple[int, bytes]]:
+        """(status, body) of one POST, made on another thread."""
+
+        def blocking() -> tuple[int, bytes]:
+            connection = HTTPConnection("127.0.0.1", self.port, timeout=20)
+            try:
+                connection.request("POST", "/", body, headers, encode_chunked=not isinstance(body, bytes))
+                response = connection.getresponse()
+                return response.status, response.read()
+            finally:
+                connection.close()
+
+        return deferToThread(blocking)
+
+    def test_large(self) -> Deferred[None]:
+        """A body up to the limit goes to memory and arrives whole."""
+        return self.post(b"x" * 100_000, {}).addCallback(self.assertEqual, (200, b"100000"))
+
+    def test_refused_while_sending(self) -> Deferred[None]:
+        """A peer that sends all of a body that was refused still reads why: the connection is not reset under it."""
+
+        def check(answer: tuple[int, bytes]) -> None:
+            self.assertEqual((answer[0], b"too_large" in answer[1]), (413, True))
+
+        return self.post(b"x" * 8_000_000, {}).addCallback(check)
+
+    def test_refused_while_sending_chunks(self) -> Deferred[None]:
+        """So does one that did not announce its length."""
+
+        def check(answer: tuple[int, bytes]) -> None:
+            self.assertEqual((answer[0], b"too_large" in answer[1]), (413, True))
+
+        return self.post((b"x" * 50_000 for _ in range(100)), {"Transfer-Encoding": "chunked"}).addCallback(check)
