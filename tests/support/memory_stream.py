@@ -20,6 +20,10 @@ class MemoryStream(StringTransport):
     def setTcpNoDelay(self, enabled: bool) -> None:
         self.no_delay = enabled
 
+    def unregisterProducer(self) -> None:
+        """Real transports do not mind when there is none."""
+        self.producer = None
+
     def loseWriteConnection(self) -> None:
         assert self.producer is None, "a registered producer holds the end back"
         self.half_closed = True
