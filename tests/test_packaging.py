@@ -69,7 +69,9 @@ class InstallTests(SynchronousTestCase):
             "--python",
             home / "bin" / "python",
         )
-        run(*pip, "install", "--no-deps", "--no-build-isolation", "--no-index", *install, cwd=self.work)
+        # ignoring the imd that its metadata shows among our dependencies
+        options = ("--ignore-installed", "--no-deps", "--no-build-isolation", "--no-index")
+        run(*pip, "install", *options, *install, cwd=self.work)
         return home / "bin"
 
     def assert_installed(self, bin_folder: Path) -> None:
