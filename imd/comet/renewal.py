@@ -1,6 +1,6 @@
 """Renewal: keeps presence's lease and entries alive, and learns from the answers."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, islice
 from math import ceil
 
@@ -12,11 +12,12 @@ from imd.comet.directory import Directory
 from imd.comet.interest import Interest
 from imd.comet.limits import Limits
 from imd.comet.work import Work
-from imd.errors import CloseReason, ImdError
+from imd.errors import AuthRefused, CloseReason, ImdError, ServerIdTaken
 from imd.interfaces import Clock, LogicClient, Timer
 from imd.protocol.rpc import Renew, Renewed
 
 PAGE = 1000  # entries, and rooms, in one request: the wire's limit
+RETRY_SECONDS = 1.0  # after a round that failed
 RESENDS = 3  # of everything in one round; a lease that lapses more often is trouble
 
 
@@ -40,6 +41,8 @@ class Renewal:
         "_limits",
         "_logic",
         "_others",
+        "_public",
+        "_refused",
         "_renewing",
         "_server",
         "_timer",
@@ -59,6 +62,8 @@ class Renewal:
         interest: Interest,
         departures: Departures,
         work: Work,
+        public: bool,
+        refused: Callable[[ImdError], None],
     ) -> None:
         self._server = server
         self._boot = boot
@@ -69,6 +74,8 @@ class Renewal:
         self._interest = interest
         self._departures = departures
         self._work = work
+        self._public = public  # whether clients of other machines can reach this comet
+        self._refused = refused  # told when logic says that this comet must not serve
         self._timer: Timer | None = None  # the next round; None = not started, or stopped
         self._cycle: Iterator[Channel] = iter(())  # who has still to be renewed in this cycle
         self._renewing = False  # a round is under way
@@ -85,6 +92,13 @@ class Renewal:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    async def leave(self) -> None:
+        """Give the lease back: what presence still has of this comet counts no longer."""
+        try:
+            await self._logic.renew(Renew(server=self._server, boot=self._boot, leaving=True))
+        except ImdError as error:  # then it lapses
+            self._log.info("the lease was not given back: {error}", error=error)
 
     def trouble(self) -> str | None:
         """None while presence holds the lease, as far as the last round could tell."""
@@ -105,6 +119,11 @@ class Renewal:
     def _due(self) -> None:
         self._timer = self._clock.callLater(self._limits.renew_seconds, self._due)
         self._begin()
+
+    def _due_soon(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = self._clock.callLater(min(RETRY_SECONDS, self._limits.renew_seconds), self._due)
 
     def _begin(self) -> None:
         if not self._renewing:
@@ -127,8 +146,12 @@ class Renewal:
                 await self._pages(list(chain.from_iterable(self._directory.channels())), self._interest.hosted())
             self._others = {room: self._others[room] for room in self._interest.hosted() if room in self._others}
             self._say("presence keeps forgetting this comet" if self._lapsed else None)
+        except (AuthRefused, ServerIdTaken) as error:
+            self._say(str(error))
+            self._refused(error)
         except ImdError as error:
             self._say(f"presence does not know this comet: {error}")
+            self._due_soon()
         finally:
             self._renewing = False
 
@@ -161,6 +184,7 @@ class Renewal:
             boot=self._boot,
             entries=tuple((channel.key, channel.mid) for channel in here.values()),
             rooms=tuple(counts.items()),
+            public=self._public,
         )
         self._departures.pin(here)
         if rooms:

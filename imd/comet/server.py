@@ -18,7 +18,7 @@ from imd.comet.renewal import Renewal
 from imd.comet.reservoir import Reservoir
 from imd.comet.session import Session
 from imd.comet.work import Work
-from imd.errors import BadRequest, CloseReason, PeerUnavailable
+from imd.errors import BadRequest, CloseReason, ImdError, PeerUnavailable
 from imd.interfaces import Clock, Connection, LogicClient, Timer
 from imd.metrics import Metrics
 from imd.protocol.rpc import Batch, Outcomes
@@ -42,7 +42,10 @@ class Server:
         metrics: Metrics,
         make_key: Callable[[], str],
         limits: Limits,
+        public: bool = False,
+        refused: Callable[[ImdError], None] = lambda error: None,
     ) -> None:
+        """``public``: clients of other machines can reach it. ``refused`` is told when logic says that it must not serve."""
         # Long: one comet's wiring, a line a collaborator; nothing is decided here
         self._clock = clock
         self._metrics = metrics
@@ -86,6 +89,8 @@ class Server:
                 interest=interest,
                 departures=departures,
                 work=work,
+                public=public,
+                refused=refused,
             ),
             reservoir=Reservoir(clock=clock, metrics=metrics, limit_bytes=limits.outbox_bytes),
             admission=Admission(
@@ -125,6 +130,7 @@ class Server:
         for session in (*self._edge.handshakes, *self._edge.heartbeats):
             session.close(CloseReason.SERVER_STOPPING)
         await self._edge.work.drain(self._limits.stop_seconds)
+        await self._edge.renewal.leave()
         if len(self._edge.departures):
             self._log.warn("presence was not told of {count} ends", count=len(self._edge.departures))
 

@@ -108,8 +108,12 @@ def _redis(settings: Settings, role: Role) -> Iterator[str]:
             yield f"redis.{key}: given twice, also as redis.{key}_file; keep one"
         if path and not Path(path).is_file():
             yield f"redis.{key}_file: no such file: {path}"
-    if redis.ca_file and not Path(redis.ca_file).is_file():
-        yield f"redis.ca_file: no such file: {redis.ca_file}"
+    for key in ("ca_file", "certificate", "private_key"):
+        path = getattr(redis, key)
+        if path and not Path(path).is_file():
+            yield f"redis.{key}: no such file: {path}"
+    if bool(redis.certificate) != bool(redis.private_key):
+        yield "redis.certificate and redis.private_key: one needs the other"
     if redis.sentinels and not redis.sentinel_master:
         yield "redis.sentinels: needs redis.sentinel_master, the name they watch it under"
     if redis.username and not (redis.password or redis.password_file):

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from imd.errors import Overloaded, Unavailable
+from imd.errors import AuthRefused, Overloaded, Unavailable
 from imd.interfaces import Authenticator, Broker, Leases, Location, Presence, ReceiveHook, Rooms
 from imd.logic.ids import IdMaker
 from imd.metrics import Metrics
@@ -31,6 +31,7 @@ class Connections:
         "_metrics",
         "_now",
         "_presence",
+        "_public_comets",
         "_rooms",
     )
 
@@ -46,6 +47,7 @@ class Connections:
         ids: IdMaker,
         now: Callable[[], float],
         metrics: Metrics,
+        public_comets: bool = True,
     ) -> None:
         self._authenticator = authenticator
         self._presence = presence
@@ -56,6 +58,7 @@ class Connections:
         self._ids = ids
         self._now = now  # the wall clock, seconds since the epoch
         self._metrics = metrics
+        self._public_comets = public_comets  # whether a comet may listen beyond its own machine
 
     async def connect(self, request: rpc.Connect) -> rpc.Connected:
         """Who this is; what the credentials say wins over what the client asked for.
@@ -85,9 +88,18 @@ class Connections:
     async def renew(self, request: rpc.Renew) -> rpc.Renewed:
         """Extend the comet's lease and what this page names.
 
-        Raises :class:`imd.errors.ServerIdTaken` when a newer boot holds the lease.
+        Raises :class:`imd.errors.ServerIdTaken` when a newer boot holds the lease, :class:`imd.errors.AuthRefused` for a comet
+        that strangers can reach while every client is believed.
         """
+        if request.public and not self._public_comets:
+            raise AuthRefused(
+                "logic runs with auth.mode = trust, which believes whatever a client says, and this comet listens on a public "
+                "address: use auth.mode = token, or set auth.allow_trust_on_public_address = true for logic"
+            )
         location = Location(request.server, request.boot)
+        if request.leaving:
+            await self._leases.release(location)
+            return rpc.Renewed()
         alive = await self._leases.renew(location)
         replaced = await self._presence.renew(location, request.entries) if request.entries else []
         counts = await self._rooms.report(location, request.rooms) if request.rooms else {}

@@ -30,15 +30,15 @@ class IdMaker:
         self._sequence = -1  # of the latest id within its ms; -1 = none made in it yet
         self._worker_id: int | None = None  # None until the registry has leased one
         if worker_id is not None:
-            self.worker_id = worker_id
+            self.take(worker_id)
 
     @property
     def worker_id(self) -> int | None:
         """0 to 1023, leased in the registry; None = none yet."""
         return self._worker_id
 
-    @worker_id.setter
-    def worker_id(self, worker_id: int) -> None:
+    def take(self, worker_id: int) -> None:
+        """Make ids with this worker id from now on."""
         assert 0 <= worker_id <= MAX_WORKER_ID, worker_id
         if worker_id != self._worker_id and self._sequence >= 0:
             # A smaller worker id in the same ms would make a smaller id.

@@ -64,6 +64,8 @@ class Renew(Value, frozen=True, gc=True):
     boot: int
     entries: tuple[tuple[str, int], ...] = ()  # (key, mid)
     rooms: tuple[tuple[str, int], ...] = ()  # (room, members here); 0 = still hosted, nobody in it
+    public: bool = False  # it listens beyond this machine: a logic that trusts every client refuses it
+    leaving: bool = False  # it stops: its lease ends now, and with it whatever is left of its entries
 
 
 class Renewed(Value, frozen=True, gc=True):

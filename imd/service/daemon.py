@@ -7,10 +7,11 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from twisted.application.service import Service
+from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall
-from twisted.logger import Logger
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
 
 from imd.errors import ImdError
 from imd.interfaces import Resource
@@ -46,6 +47,7 @@ class Daemon(Service):
         greet: Callable[[], str],
         notifier: Notifier,
         mark_failed: Callable[[], object],
+        observer: ILogObserver | None = None,
     ) -> None:
         self.setName(name)
         self.reactor = reactor
@@ -54,6 +56,7 @@ class Daemon(Service):
         self._greet = greet
         self._notifier = notifier
         self._mark_failed = mark_failed  # makes this process exit with status 1 once it has stopped
+        self._observer = observer  # of the whole process's log; None = twistd's own
         self._parts: list[Part] = []  # in the order of opening; all of them, opened or not
         self._opened: list[Part] = []
         self._opening: Deferred[None] | None = None  # while parts are opened
@@ -61,6 +64,12 @@ class Daemon(Service):
         self._ticks.clock = reactor
         self._due = 0.0  # when the next tick should come, reactor seconds
         self._status = ""  # what systemd was told last
+
+    def setServiceParent(self, parent: IServiceCollection) -> None:
+        """twistd hands us its application: the place to say how the process logs."""
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
 
     def startService(self) -> None:
         """Called before the reactor runs: the work waits for its first turn."""

@@ -1,6 +1,7 @@
 """How the process logs: one line an event, as text for people or JSON for machines, from a level up."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO, Any
@@ -16,7 +17,14 @@ from twisted.logger import (
 from zope.interface import implementer
 
 _OWN = frozenset({"log_format", "log_level", "log_namespace", "log_time", "log_source", "log_logger", "log_failure"})
-_QUIET = {"kazoo": LogLevel.error, "twisted": LogLevel.warn, "autobahn": LogLevel.warn, "txredisapi": LogLevel.critical}
+# Libraries whose life events are not the operator's; "log_legacy" is Twisted's own old logger.
+_QUIET = {
+    "log_legacy": LogLevel.warn,
+    "twisted": LogLevel.warn,
+    "autobahn": LogLevel.warn,
+    "kazoo": LogLevel.error,
+    "txredisapi": LogLevel.critical,
+}
 
 
 def observer(out: IO[str], level: str, style: str) -> ILogObserver:
@@ -43,7 +51,7 @@ class LineObserver:
 
 def _parts(event: LogEvent) -> tuple[str, str, str, str]:
     when = datetime.fromtimestamp(event["log_time"], UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    namespace = event.get("log_namespace", "-").removeprefix("imd.")
+    namespace = _CLASS.sub("", event.get("log_namespace", "-").removeprefix("imd."))
     return when, event["log_level"].name, namespace, formatEvent(event)
 
 
@@ -66,4 +74,5 @@ def _json_line(event: LogEvent) -> str:
     return json.dumps(record, ensure_ascii=False)
 
 
+_CLASS = re.compile(r"\.[A-Z]\w*$")  # a logger on a class names the class too: the file says enough
 _RANK = [LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical]

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 from twisted.logger import ILogObserver
 from twisted.python import usage
@@ -52,19 +52,14 @@ class Options(usage.Options):
         if self["check"]:
             print(f"{path or 'defaults'}: good")
             raise SystemExit(0)
-        self._take_logger()
 
-    def _take_logger(self) -> None:
-        """Log our way, unless twistd was told otherwise (--syslog, --logger)."""
-        twistd = self.parent
-        if twistd is None or twistd.get("logger") or twistd.get("syslog"):
-            return
+    def observer(self) -> ILogObserver | None:
+        """Where the log goes; None = where twistd was told (--logger, --syslog), or its own rotated twistd.log."""
+        twistd: dict[str, Any] = self.parent or {}
+        path = twistd.get("logfile") or ""
+        if twistd.get("logger") or twistd.get("syslog") or not (path or twistd.get("nodaemon")):
+            return None
         log = self.settings.log
-        path = twistd.get("logfile")
-
-        def make() -> ILogObserver:
-            out: IO[str] = sys.stdout if not path or path == "-" else open(path, "a", encoding="utf-8")  # noqa: SIM115  # for good
-            return observer(out, log.level, log.format)
-
-        if path or twistd.get("nodaemon"):
-            twistd["logger"] = make
+        to_file = path not in ("", "-")
+        out = open(path, "a", encoding="utf-8") if to_file else sys.stdout  # noqa: SIM115  # open for good
+        return observer(out, log.level, log.format)

@@ -34,10 +34,13 @@ class RpcSecurity(NamedTuple):
         return None
 
 
+PLAINTEXT = RpcSecurity(None, None)
+
+
 def rpc_security(settings: Rpc, *, context: zmq.Context[zmq.Socket[bytes]], reactor: Any) -> RpcSecurity:
     """Reads the key files. Raises :class:`imd.errors.ConfigError`."""
     if not settings.curve_secret_key_file:
-        return RpcSecurity(None, None)
+        return PLAINTEXT
     keys = load_keys(settings.curve_secret_key_file)
     if not settings.curve_allowed_keys_file:
         return RpcSecurity(None, CurveDialer(keys))

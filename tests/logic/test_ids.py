@@ -57,7 +57,7 @@ class IdMakerTests(SynchronousTestCase):
         """A smaller worker id makes no smaller id."""
         maker = self.maker(700)
         before = maker.make()
-        maker.worker_id = 3
+        maker.take(3)
         self.assertGreater(maker.make(), before)
         self.assertEqual(maker.worker_id, 3)
 
@@ -80,7 +80,7 @@ class IdMakerTests(SynchronousTestCase):
             if step == "clock":
                 self.ms += amount
             elif step == "worker":
-                maker.worker_id = amount
+                maker.take(amount)
             else:
                 for _ in range(amount):
                     id = maker.make()

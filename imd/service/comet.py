@@ -1,0 +1,164 @@
+"""twistd's `imd-comet`: connections, sessions and fan-out."""
+
+from secrets import token_hex
+from typing import ClassVar
+
+from imd.comet.limits import Limits
+from imd.comet.policy import SlowPolicy
+from imd.comet.server import Server
+from imd.config import Role
+from imd.config.check import is_public
+from imd.config.settings import Comet
+from imd.interfaces import Registry
+from imd.protocol.rpc import Method
+from imd.service.daemon import Daemon, Part
+from imd.service.launch import launch
+from imd.service.leased_server import LeasedServer
+from imd.service.links import LogicLinks
+from imd.service.listener import Listener
+from imd.service.options import Options as RoleOptions
+from imd.service.process import Process
+from imd.service.products import discovery
+from imd.service.registration import Registration
+from imd.service.rpc_part import RpcPart
+from imd.transport.rpc_server import RpcServer
+from imd.transport.tcp import TcpFactory
+from imd.transport.tls import ServerCertificate
+from imd.transport.websocket import WebSocketFactory
+
+
+class Options(RoleOptions):
+    """What `twistd imd-comet --help` shows."""
+
+    role: ClassVar[Role] = "comet"
+    synopsis = "[--config comet.toml] [--id ID] [--set section.key=value]..."
+    longdesc = (
+        "Holds the clients' connections (TCP, WebSocket, and both over TLS) and writes pushes to them. Finds logic through "
+        "ZooKeeper, and accepts clients once presence knows it. Listens on 127.0.0.1:3101 (TCP) and :3102 (WebSocket) unless "
+        "configured otherwise. For several on one port set comet.reuse_port and give each its --id. "
+        "For all of imd in one process: twistd imd."
+    )
+
+
+def makeService(options: Options) -> Daemon:  # twistd's name
+    """twistd calls it, before the fork."""
+    return launch(options, build)
+
+
+def build(process: Process) -> list[Part]:
+    """The parts of a comet of a cluster."""
+    found = discovery(process)
+    return [
+        *process.admin_parts(),
+        *found.parts,
+        Part("rpc security", process.security),
+        *comet_parts(process, found.registry, process.settings.rpc.listen),
+    ]
+
+
+def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Part]:
+    """The edge itself. ``endpoint``: where job reaches it."""
+    links = LogicLinks(
+        registry=registry,
+        context=process.context,
+        reactor=process.reactor,
+        metrics=process.metrics,
+        deadline_seconds=process.settings.rpc.deadline_seconds,
+        options=process.zmq_options,
+        curve=process.security.dialer,
+    )
+    settings = process.settings.comet
+    server = Server(
+        server=process.id,
+        boot=process.boot,
+        logic=links,
+        clock=process.reactor,
+        metrics=process.metrics,
+        make_key=lambda: token_hex(16),
+        limits=_limits(settings),
+        public=any(is_public(text) for text in _addresses(settings).values() if text),
+        refused=process.fail,
+    )
+    answers = RpcServer(
+        context=process.context,
+        reactor=process.reactor,
+        endpoint=endpoint,
+        handlers={Method.PUSH: server.push},
+        metrics=process.metrics,
+        options=process.zmq_options,
+        curve=process.security.guard,
+    )
+    registration = Registration(
+        registry=registry,
+        clock=process.reactor,
+        describe=lambda: process.instance(
+            "comet", process.advertised(answers.endpoint), conn_count=server.conn_count, ip_count=server.ip_count
+        ),
+    )
+    return [
+        Part("logic links", links),
+        Part("comet rpc", RpcPart(answers)),
+        Part("presence lease", LeasedServer(server, clock=process.reactor)),
+        Part("comet registration", registration),
+        *_listeners(process, server),
+    ]
+
+
+def _listeners(process: Process, server: Server) -> list[Part]:
+    settings, clock = process.settings.comet, process.reactor
+    certificate = (
+        ServerCertificate(cert_file=settings.certificate, key_file=settings.private_key)
+        if settings.tls or settings.websocket_tls
+        else None
+    )
+    parts = []
+    for key, text in _addresses(settings).items():
+        if not text:
+            continue
+        tls = key in ("tls", "websocket_tls")
+        factory = (
+            WebSocketFactory(
+                accept=server.accept,
+                clock=clock,
+                origins=settings.allowed_origins,
+                max_body_bytes=settings.max_body_bytes,
+                tls=tls,
+            )
+            if key.startswith("websocket")
+            else TcpFactory(accept=server.accept, clock=clock, max_body_bytes=settings.max_body_bytes, tls=tls)
+        )
+        bound = process.sockets[f"comet.{key}"]
+        listener = Listener(bound, reactor=process.reactor, factory=factory, tls=certificate if tls else None)
+        parts.append(Part(key, listener))
+    return parts
+
+
+def _addresses(settings: Comet) -> dict[str, str]:
+    """Key of ``[comet]`` -> where clients connect; empty = off."""
+    return {
+        "tcp": settings.tcp,
+        "websocket": settings.websocket,
+        "tls": settings.tls,
+        "websocket_tls": settings.websocket_tls,
+    }
+
+
+def _limits(settings: Comet) -> Limits:
+    return Limits(
+        handshake_seconds=settings.handshake_seconds,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        heartbeat_max=settings.heartbeat_max,
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        packets_per_second=settings.packets_per_second,
+        packets_burst=settings.packet_burst,
+        outbox_bytes=settings.outbox_bytes,
+        slow_policy=SlowPolicy(settings.slow_policy),
+        buckets=settings.buckets,
+        deliveries_per_turn=settings.turn_channels,
+        delivery_queue_bytes=settings.delivery_queue_bytes,
+        linger_seconds=settings.room_linger_seconds,
+        renew_seconds=settings.renew_seconds,
+        full_cycle_seconds=settings.full_renewal_seconds,
+        stop_seconds=settings.stop_seconds,
+    )

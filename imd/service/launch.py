@@ -1,0 +1,56 @@
+"""From a role's command line to the service that twistd runs."""
+
+import os
+from collections.abc import Callable
+
+from imd.errors import ConfigError
+from imd.metrics import Metrics
+from imd.service.daemon import Daemon, Part, mark_failed
+from imd.service.file_limit import raise_file_limit
+from imd.service.greeting import greeting
+from imd.service.notify import Notifier
+from imd.service.options import Options
+from imd.service.process import Process, bind, process
+
+Build = Callable[[Process], list[Part]]
+
+
+def launch(options: Options, build: Build) -> Daemon:
+    """Binds the role's addresses now, on the operator's terminal; everything else waits for the reactor.
+
+    Exits with one line when an address cannot be had.
+    """
+    from twisted.internet import reactor  # here, not above: importing it installs it
+
+    settings, role = options.settings, options.role
+    try:
+        sockets = bind(role, settings)
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+    metrics = Metrics()
+
+    def parts(daemon: Daemon) -> list[Part]:
+        warning = raise_file_limit(settings.comet.max_connections if role in ("imd", "comet") else 0)
+        if warning:
+            daemon.log.warn("{warning}", warning=warning)
+        made = process(
+            role,
+            settings,
+            sockets=sockets,
+            reactor=reactor,
+            metrics=metrics,
+            troubles=daemon.troubles,
+            fail=daemon.fail,
+        )
+        return build(made)
+
+    return Daemon(
+        f"imd-{role}" if role != "imd" else "imd",
+        reactor=reactor,
+        metrics=metrics,
+        build=parts,
+        greet=lambda: greeting(role, settings, sockets),
+        notifier=Notifier(os.environ),
+        mark_failed=mark_failed,
+        observer=options.observer(),
+    )

@@ -1,0 +1,166 @@
+"""What stands behind the seams of the back: embedded in this process, or Redis and ZooKeeper."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from imd.backend.assignment_static import AssignmentStatic
+from imd.backend.assignment_zookeeper import AssignmentZookeeper
+from imd.backend.broker_memory import BrokerMemory
+from imd.backend.broker_redis import BrokerRedis
+from imd.backend.broker_sqlite import BrokerSqlite
+from imd.backend.leases_memory import LeasesMemory
+from imd.backend.leases_redis import LeasesRedis
+from imd.backend.presence_memory import PresenceMemory
+from imd.backend.presence_redis import PresenceRedis
+from imd.backend.redis import RedisLink
+from imd.backend.redis_settings import RedisSettings
+from imd.backend.registry_static import RegistryStatic
+from imd.backend.registry_zookeeper import RegistryZookeeper
+from imd.backend.rooms_memory import RoomsMemory
+from imd.backend.rooms_redis import RoomsRedis
+from imd.backend.zookeeper_session import ZookeeperSession
+from imd.backend.zookeeper_settings import ZookeeperSettings
+from imd.config.address import parse_address
+from imd.config.settings import Redis
+from imd.errors import ServerIdTaken
+from imd.interfaces import Assignment, Broker, Instance, Leases, Presence, Registry, Rooms
+from imd.service.daemon import Part
+from imd.service.process import Process
+
+REDIS_PORT = 6379
+SENTINEL_PORT = 26379
+
+
+class Discovery(NamedTuple):
+    """The registry, and who shares the broker's partitions."""
+
+    registry: Registry
+    assignment: Assignment
+    parts: tuple[Part, ...]  # to open, in order
+
+
+class Storage(NamedTuple):
+    """The queue, and who is where."""
+
+    broker: Broker
+    leases: Leases
+    presence: Presence
+    rooms: Rooms
+    parts: tuple[Part, ...]  # to open, in order
+
+
+def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = lambda worker_id: None) -> Discovery:
+    """By ``registry.backend``. ``worker_id_changed``: another one has to be used from now on."""
+    settings = process.settings
+    if settings.registry.backend == "static":
+        static = RegistryStatic(worker_id=settings.registry.worker_id)
+        return Discovery(static, AssignmentStatic(owned=range(settings.broker.partitions)), (Part("registry", static),))
+
+    def conflict(instance: Instance) -> None:
+        process.fail(
+            ServerIdTaken(f"another living {instance.role} is registered as {instance.id}; give this one an --id")
+        )
+
+    session = ZookeeperSession(
+        settings=ZookeeperSettings(hosts=settings.registry.hosts, session_seconds=settings.registry.session_seconds),
+        reactor=process.reactor,
+    )
+    registry = RegistryZookeeper(
+        session=session,
+        reactor=process.reactor,
+        prefix=settings.registry.prefix,
+        on_conflict=conflict,
+        on_worker_id=worker_id_changed,
+    )
+    assignment = AssignmentZookeeper(
+        session=session,
+        reactor=process.reactor,
+        id=process.id,
+        partitions=settings.broker.partitions,
+        prefix=settings.registry.prefix,
+    )
+    return Discovery(registry, assignment, (Part("zookeeper", session), Part("registry", registry)))
+
+
+def storage(process: Process) -> Storage:
+    """By ``broker.backend`` and ``presence.backend``; one Redis serves both."""
+    settings = process.settings
+    link = RedisLink(settings=_redis(settings.redis), reactor=process.reactor)
+    uses_redis = "redis" in (settings.broker.backend, settings.presence.backend)
+    broker = _broker(process, link)
+    leases, presence, rooms = _presence(process, link)
+    parts = (*([Part("redis", link)] if uses_redis else []), Part("broker", broker))
+    return Storage(broker, leases, presence, rooms, parts)
+
+
+def _broker(process: Process, link: RedisLink) -> BrokerMemory | BrokerSqlite | BrokerRedis:
+    settings, clock, metrics = process.settings.broker, process.reactor, process.metrics
+    limit, seconds = settings.max_backlog_entries, settings.idempotency_seconds
+    match settings.backend:
+        case "memory":
+            return BrokerMemory(
+                partitions=settings.partitions,
+                clock=clock,
+                metrics=metrics,
+                max_backlog_entries=limit,
+                idempotency_seconds=seconds,
+            )
+        case "sqlite":
+            return BrokerSqlite(
+                settings.path,
+                partitions=settings.partitions,
+                reactor=process.reactor,
+                metrics=metrics,
+                max_backlog_entries=limit,
+                idempotency_seconds=seconds,
+            )
+        case "redis":
+            return BrokerRedis(
+                link=link,
+                clock=clock,
+                metrics=metrics,
+                partitions=settings.partitions,
+                prefix=process.settings.redis.prefix,
+                max_backlog_entries=limit,
+                idempotency_seconds=seconds,
+            )
+
+
+def _presence(process: Process, link: RedisLink) -> tuple[Leases, Presence, Rooms]:
+    settings = process.settings.presence
+    if settings.backend == "memory":
+        leases = LeasesMemory(clock=process.reactor, lease_seconds=settings.lease_seconds)
+        return leases, PresenceMemory(leases=leases), RoomsMemory(leases=leases)
+    prefix, entry_seconds = process.settings.redis.prefix, settings.entry_seconds
+    clock, metrics = process.reactor, process.metrics
+    return (
+        LeasesRedis(link=link, clock=clock, metrics=metrics, prefix=prefix, lease_seconds=settings.lease_seconds),
+        PresenceRedis(link=link, clock=clock, metrics=metrics, prefix=prefix, entry_seconds=entry_seconds),
+        RoomsRedis(link=link, clock=clock, metrics=metrics, prefix=prefix, entry_seconds=entry_seconds),
+    )
+
+
+def _redis(settings: Redis) -> RedisSettings:
+    address = parse_address(settings.address)
+    return RedisSettings(
+        host=address.host,
+        port=address.port,
+        path=address.path,
+        db=settings.db,
+        username=settings.username,
+        password=_secret(settings.password, settings.password_file),
+        tls=settings.tls,
+        ca_file=settings.ca_file,
+        cert_file=settings.certificate,
+        key_file=settings.private_key,
+        sentinels=tuple(parse_address(each)[:2] for each in settings.sentinels),
+        sentinel_master=settings.sentinel_master,
+        sentinel_password=_secret(settings.sentinel_password, settings.sentinel_password_file),
+        timeout_seconds=settings.timeout_seconds,
+        connections=settings.connections,
+    )
+
+
+def _secret(value: str, path: str) -> str:
+    return Path(path).read_text(encoding="utf-8").strip() if path else value
