@@ -1,0 +1,113 @@
+"""A folder in ZooKeeper as it is, through changes, losses and returns."""
+
+from collections.abc import Mapping
+
+from imd.backend.watched_folder import WatchedFolder
+from imd.backend.zookeeper_session import ZookeeperSession
+from tests.support.reactor import eventually, reactor
+from tests.support.zookeeper_case import ZooKeeperCase
+
+
+class WatchedFolderTests(ZooKeeperCase):
+    """On a real server."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.told: list[dict[str, bytes]] = []
+
+    def make(self, session: ZookeeperSession, *, names_only: bool = False) -> WatchedFolder:
+        def changed(nodes: Mapping[str, bytes]) -> None:
+            self.told.append(dict(nodes))
+
+        folder = WatchedFolder(
+            session=session, reactor=reactor, path=f"{self.prefix}/f", changed=changed, names_only=names_only
+        )
+        folder.begin()
+        self.addCleanup(folder.end)
+        return folder
+
+    async def shows(self, **nodes: bytes) -> None:
+        await eventually(lambda: bool(self.told) and self.told[-1] == nodes)
+
+    async def test_an_empty_folder_is_made_and_told(self) -> None:
+        """Once."""
+        self.make(await self.make_session())
+        await self.shows()
+        self.assertEqual(self.told, [{}])
+
+    async def test_changes_are_told(self) -> None:
+        """A node that comes, changes and goes, and comes again."""
+        session = await self.make_session()
+        self.make(session)
+        await session.create(f"{self.prefix}/f/a", b"1")
+        await self.shows(a=b"1")
+        await session.set(f"{self.prefix}/f/a", b"2")
+        await self.shows(a=b"2")
+        await session.set(f"{self.prefix}/f/a", b"3")
+        await session.create(f"{self.prefix}/f/b", b"4")
+        await self.shows(a=b"3", b=b"4")
+        await session.remove_own(f"{self.prefix}/f/a")
+        await self.shows(b=b"4")
+        await session.create(f"{self.prefix}/f/a", b"5")
+        await self.shows(a=b"5", b=b"4")
+
+    async def test_a_storm_of_changes_ends_right(self) -> None:
+        """Changes during a read are not missed."""
+        session = await self.make_session()
+        self.make(session)
+        for number in range(30):
+            await session.create(f"{self.prefix}/f/n{number}", b"0")
+        for number in range(30):
+            await session.set(f"{self.prefix}/f/n{number}", b"1")
+            if number % 2:
+                await session.remove_own(f"{self.prefix}/f/n{number}")
+        await self.shows(**{f"n{number}": b"1" for number in range(0, 30, 2)})
+
+    async def test_names_only(self) -> None:
+        """No data are read, and their changes are not told."""
+        session = await self.make_session()
+        self.make(session, names_only=True)
+        await session.create(f"{self.prefix}/f/a", b"1")
+        await self.shows(a=b"")
+        calls = len(self.told)
+        await session.set(f"{self.prefix}/f/a", b"2")
+        await session.create(f"{self.prefix}/f/b", b"1")
+        await self.shows(a=b"", b=b"")
+        self.assertEqual(len(self.told), calls + 1)
+
+    async def test_what_changed_while_away(self) -> None:
+        """The last known nodes stay until the server is back; then all that happened meanwhile is seen."""
+        session, other = await self.make_session(session_seconds=6.0), await self.make_session(session_seconds=6.0)
+        self.make(session)
+        for name in ("a", "b"):
+            await other.create(f"{self.prefix}/f/{name}", b"1")
+        await self.shows(a=b"1", b=b"1")
+        self.server.kill()
+        await eventually(lambda: not session.connected and not other.connected)
+        self.assertEqual(self.told[-1], {"a": b"1", "b": b"1"})
+        self.server.start()
+        await eventually(lambda: other.connected)
+        await other.set(f"{self.prefix}/f/a", b"2")
+        await other.remove_own(f"{self.prefix}/f/b")
+        await self.shows(a=b"2")
+
+    async def test_a_lost_session_goes_on(self) -> None:
+        """Watches are set again under the new one."""
+        session, other = await self.make_session(), await self.make_session()
+        self.make(session)
+        await self.shows()
+        before = session.id
+        self.expire(session)
+        await eventually(lambda: session.connected and session.id != before)
+        await other.create(f"{self.prefix}/f/a", b"1")
+        await self.shows(a=b"1")
+
+    async def test_end_is_silent(self) -> None:
+        """Nothing is told afterwards."""
+        session = await self.make_session()
+        folder = self.make(session)
+        await self.shows()
+        folder.end()
+        await session.create(f"{self.prefix}/f/a", b"1")
+        await session.children(f"{self.prefix}/f")
+        self.assertEqual(self.told, [{}])
