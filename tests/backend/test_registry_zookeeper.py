@@ -86,7 +86,7 @@ class FaultTests(_Case):
 
     async def test_the_server_dies_and_returns(self) -> None:
         """The last known instances stay; nobody is told of an empty list; then changes come again."""
-        one, two = await self.make_session(session_seconds=6.0), await self.make_session(session_seconds=6.0)
+        one, two = await self.make_session(session_seconds=10.0), await self.make_session(session_seconds=10.0)
         seen = Seen()
         registry, watcher = self.make(one), self.make(two)
         watcher.watch("comet", seen)

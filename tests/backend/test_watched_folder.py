@@ -77,7 +77,7 @@ class WatchedFolderTests(ZooKeeperCase):
 
     async def test_what_changed_while_away(self) -> None:
         """The last known nodes stay until the server is back; then all that happened meanwhile is seen."""
-        session, other = await self.make_session(session_seconds=6.0), await self.make_session(session_seconds=6.0)
+        session, other = await self.make_session(session_seconds=10.0), await self.make_session(session_seconds=10.0)
         self.make(session)
         for name in ("a", "b"):
             await other.create(f"{self.prefix}/f/{name}", b"1")

@@ -85,7 +85,7 @@ class FaultTests(ZooKeeperCase):
 
     async def test_a_server_that_dies_and_returns(self) -> None:
         """The session outlives it: AWAY, then CONNECTED under the same id, its nodes still there; calls between raise."""
-        session = await self.make_session(session_seconds=6.0)
+        session = await self.make_session(session_seconds=10.0)
         links: list[Link] = []
         session.listen(links.append)
         before = session.id
