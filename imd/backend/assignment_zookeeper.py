@@ -33,7 +33,7 @@ class AssignmentZookeeper:
 
     While ZooKeeper is away a job keeps what it has: deliveries go on, and nobody else can take anything then. The price:
     a job that alone is cut off, for longer than its session lasts, shares its partitions with their new owners until it
-    is back and hears of it; pushes may be delivered twice then, never lost.
+    is back and hears of it; pushes may come twice or out of order then.
 
     kazoo's SetPartitioner was tried and refused. Each job that came made all the others release everything until the
     list had been calm for its ``time_boundary``; a server that restarted within a second stopped all jobs for three, for

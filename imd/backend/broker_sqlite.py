@@ -43,10 +43,11 @@ class _Row(NamedTuple):
 class _Partition:
     """What its reader is up to. ``tail`` is good while ``whole``: then it holds every entry behind ``cursor``."""
 
-    __slots__ = ("arrival", "cursor", "reading", "tail", "tail_bytes", "whole")
+    __slots__ = ("arrival", "cursor", "reading", "tail", "tail_bytes", "tail_limit", "whole")
 
-    def __init__(self, *, clock: Clock) -> None:
+    def __init__(self, *, clock: Clock, tail_limit: int) -> None:
         self.arrival = Arrival(clock=clock)
+        self.tail_limit = tail_limit  # bytes
         self.tail: deque[_Row] = deque()
         self.rewind()
 
@@ -66,7 +67,7 @@ class _Partition:
             return
         self.tail.append(row)
         self.tail_bytes += len(row.data)
-        if self.tail_bytes > TAIL_BYTES:
+        if self.tail_bytes > self.tail_limit:
             self.drop_tail()
 
     def take(self, limit: int) -> list[Entry]:
@@ -115,6 +116,7 @@ class BrokerSqlite:
         max_backlog_entries: int = 1_000_000,
         idempotency_seconds: float = 86_400.0,
         deadline_seconds: float = 10.0,
+        tail_bytes: int = TAIL_BYTES,
     ) -> None:
         self.partitions = partitions
         self._reactor = reactor
@@ -124,7 +126,7 @@ class BrokerSqlite:
         self._writer = SqliteWriter(
             path, reactor=reactor, unavailable=BrokerUnavailable, deadline_seconds=deadline_seconds
         )
-        self._partitions = [_Partition(clock=reactor) for _ in range(partitions)]
+        self._partitions = [_Partition(clock=reactor, tail_limit=tail_bytes) for _ in range(partitions)]
         self._next = 1  # the next entry's seq
         self._entries = 0  # durable and not committed, over all partitions
         self._incoming = 0  # on their way to the file

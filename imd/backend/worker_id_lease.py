@@ -29,15 +29,22 @@ class WorkerIdLease:
     number that was given up is not soon found again.
     """
 
-    __slots__ = ("_changed", "_folder", "_node", "_reactor", "_search", "_session")
+    __slots__ = ("_changed", "_folder", "_node", "_numbers", "_reactor", "_search", "_session")
 
     def __init__(
-        self, *, session: ZookeeperSession, reactor: Reactor, folder: str, changed: Callable[[int], None]
+        self,
+        *,
+        session: ZookeeperSession,
+        reactor: Reactor,
+        folder: str,
+        changed: Callable[[int], None],
+        numbers: int = WORKER_IDS,
     ) -> None:
         self._session = session
         self._reactor = reactor
         self._folder = folder
         self._changed = changed
+        self._numbers = numbers  # how many there are, from 0
         self._node: EphemeralNode | None = None  # of the leased number
         self._search: Deferred[int] | None = None  # for another number, after a loss
 
@@ -68,11 +75,11 @@ class WorkerIdLease:
             used = set(await self._session.children(self._folder))
         except NoNodeError:
             used = set()
-        for at in range(WORKER_IDS):
-            number = (self._session.id + at) % WORKER_IDS
+        for at in range(self._numbers):
+            number = (self._session.id + at) % self._numbers
             if str(number) not in used and await self._lease_one(number):
                 return number
-        raise RegistryUnavailable(f"all {WORKER_IDS} worker ids are in use")
+        raise RegistryUnavailable(f"all {self._numbers} worker ids are in use")
 
     async def _lease_one(self, number: int) -> bool:
         node = EphemeralNode(

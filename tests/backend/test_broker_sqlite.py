@@ -13,7 +13,6 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
-from imd.backend import broker_sqlite
 from imd.backend.broker_sqlite import BrokerSqlite
 from imd.errors import BrokerUnavailable
 from imd.interfaces import Receipt
@@ -51,7 +50,12 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
         self.metrics = Metrics()
 
     def make(
-        self, *, partitions: int = PARTITIONS, max_backlog_entries: int = 1000, idempotency_seconds: float = 60.0
+        self,
+        *,
+        partitions: int = PARTITIONS,
+        max_backlog_entries: int = 1000,
+        idempotency_seconds: float = 60.0,
+        tail_bytes: int = 1 << 20,
     ) -> BrokerSqlite:
         broker = BrokerSqlite(
             str(self.path),
@@ -60,6 +64,7 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
             metrics=self.metrics,
             max_backlog_entries=max_backlog_entries,
             idempotency_seconds=idempotency_seconds,
+            tail_bytes=tail_bytes,
         )
         self.addCleanup(lambda: Deferred.fromCoroutine(broker.close()))
         return broker
@@ -173,8 +178,8 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
 
     async def test_a_reader_that_falls_behind_misses_nothing(self) -> None:
         """When more waits than the tail holds, the file gives it, and the tail takes over again."""
-        self.patch(broker_sqlite, "TAIL_BYTES", 20 * len(dump(push(1))))
-        broker = await self.make_broker()
+        broker = self.make(tail_bytes=20 * len(dump(push(1))))
+        await broker.open()
         self.assertEqual(await self.ids(broker, 0), [])
         await self.publish(broker, 0, *range(1, 101))
         seen = identities(await broker.read(0, 30, 0))

@@ -2,7 +2,6 @@
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from imd.backend import worker_id_lease
 from imd.backend.worker_id_lease import WorkerIdLease
 from imd.backend.zookeeper_session import ZookeeperSession
 from tests.support.reactor import eventually, reactor
@@ -12,10 +11,14 @@ from tests.support.zookeeper_case import ZooKeeperCase
 class WorkerIdLeaseTests(ZooKeeperCase):
     """On a real server."""
 
-    def make(self, session: ZookeeperSession) -> WorkerIdLease:
+    def make(self, session: ZookeeperSession, *, numbers: int = 1024) -> WorkerIdLease:
         self.changes: list[int] = []
         lease = WorkerIdLease(
-            session=session, reactor=reactor, folder=f"{self.prefix}/workers", changed=self.changes.append
+            session=session,
+            reactor=reactor,
+            folder=f"{self.prefix}/workers",
+            changed=self.changes.append,
+            numbers=numbers,
         )
         self.addCleanup(lambda: Deferred.fromCoroutine(lease.release()))
         return lease
@@ -71,11 +74,10 @@ class WorkerIdLeaseTests(ZooKeeperCase):
 
     async def test_no_number_is_free(self) -> None:
         """It waits until one is."""
-        self.patch(worker_id_lease, "WORKER_IDS", 2)
         session, other = await self.make_session(), await self.make_session()
         for number in (0, 1):
             await other.create(f"{self.prefix}/workers/{number}", b"")
-        leasing = Deferred.fromCoroutine(self.make(session).lease())
+        leasing = Deferred.fromCoroutine(self.make(session, numbers=2).lease())
         await other.children(f"{self.prefix}/workers")
         self.assertNoResult(leasing)
         await other.remove_own(f"{self.prefix}/workers/1")
