@@ -24,6 +24,7 @@ from imd.metrics import Metrics
 from imd.protocol.rpc import Batch, Outcomes
 
 SWEEP_SECONDS = 1.0  # how late a deadline may be noticed
+GONE_SECONDS = 0.05  # between two looks at whether all clients have gone
 SWEEP_LIMIT = 500  # sessions, or rooms, that one look may end; the next look comes at once then
 
 
@@ -120,7 +121,11 @@ class Server:
         self._edge.renewal.start()
 
     async def stop(self) -> None:
-        """End all sessions with SERVER_STOPPING and tell presence, for ``stop_seconds`` at most."""
+        """End all sessions with SERVER_STOPPING; tell presence; wait for clients to take what was written.
+
+        All that for ``stop_seconds`` at most. Then the lease is given back.
+        """
+        ends = self._clock.seconds() + self._limits.stop_seconds
         self._stopping = True
         if self._timer is not None:
             self._timer.cancel()
@@ -130,6 +135,8 @@ class Server:
         for session in (*self._edge.handshakes, *self._edge.heartbeats):
             session.close(CloseReason.SERVER_STOPPING)
         await self._edge.work.drain(self._limits.stop_seconds)
+        while self.conn_count and self._clock.seconds() < ends:
+            await self._edge.work.pause(GONE_SECONDS)
         await self._edge.renewal.leave()
         if len(self._edge.departures):
             self._log.warn("presence was not told of {count} ends", count=len(self._edge.departures))

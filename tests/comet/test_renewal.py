@@ -2,8 +2,8 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.comet.renewal import PAGE, RESENDS
-from imd.errors import CloseReason, PeerUnavailable, ServerIdTaken
+from imd.comet.renewal import PAGE, RESENDS, RETRY_SECONDS
+from imd.errors import AuthRefused, CloseReason, PeerUnavailable, PresenceUnavailable, ServerIdTaken
 from imd.protocol.rpc import Disconnect, Host, Renew, Renewed
 from tests.support.comet_fakes import BOOT, SERVER, Comet
 
@@ -158,6 +158,52 @@ class RenewalTests(SynchronousTestCase):
             comet.logic.failing.clear()
             comet.clock.advance(10)
             self.assertIsNone(comet.server.trouble())
+
+    def test_says_that_it_is_public(self) -> None:
+        """On every page, so that logic can refuse it whenever."""
+        comet = Comet(public=True, full_cycle_seconds=10)
+        for number in range(PAGE + 1):
+            comet.client(f"k{number}")
+        comet.server.start()
+        self.assertEqual([call.public for call in self.renewals(comet)], [True, True])
+
+    def test_refused(self) -> None:
+        """A comet that must not serve, and one whose id is another's, are told so; other failures are not final."""
+        for error in (AuthRefused("public"), ServerIdTaken("a newer boot lives")):
+            comet = Comet()
+            comet.logic.failing[Renew] = error
+            comet.server.start()
+            self.assertEqual(comet.refusals, [error])
+            self.assertEqual(comet.server.trouble(), str(error))
+        comet = Comet()
+        comet.logic.failing[Renew] = PresenceUnavailable("Redis is away")
+        comet.server.start()
+        self.assertEqual(comet.refusals, [])
+
+    def test_comes_back_soon(self) -> None:
+        """After a round that failed the next one does not wait its ten seconds; after one that succeeded it does."""
+        comet = Comet()
+        comet.logic.failing[Renew] = PeerUnavailable("logic is away")
+        comet.server.start()
+        comet.clock.pump([RETRY_SECONDS] * 3)
+        self.assertEqual(len(self.renewals(comet)), 4)
+        comet.logic.failing.clear()
+        comet.clock.advance(RETRY_SECONDS)
+        self.assertIsNone(comet.server.trouble())
+        comet.clock.pump([1] * 9)
+        self.assertEqual(len(self.renewals(comet)), 1)
+        comet.clock.advance(1)
+        self.assertEqual(len(self.renewals(comet)), 1)
+
+    def test_a_round_that_fails_after_stop(self) -> None:
+        """It schedules nothing."""
+        comet = Comet()
+        comet.logic.held.add(Renew)
+        renewal = comet.server._edge.renewal
+        renewal.start()
+        renewal.stop()
+        comet.logic.release(Renew, PeerUnavailable("logic is away"))
+        self.assertEqual(comet.clock.getDelayedCalls(), [])
 
     def test_one_round_at_a_time(self) -> None:
         """A slow answer delays the next."""

@@ -3,8 +3,9 @@
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.comet.server import GONE_SECONDS
 from imd.errors import BadRequest, CloseReason, PeerUnavailable
-from imd.protocol.rpc import Batch, Connect, Disconnect
+from imd.protocol.rpc import Batch, Connect, Disconnect, Renew
 from tests.support.comet_fakes import BOOT, SERVER, Comet, FakeConnection, send, to_keys, to_room
 
 
@@ -155,7 +156,7 @@ class StopTests(SynchronousTestCase):
         comet = Comet()
         comet.server.start()
         waiting, opened = comet.accept(), comet.client("k", version=2)
-        self.successResultOf(Deferred.fromCoroutine(comet.server.stop()))
+        stopping = Deferred.fromCoroutine(comet.server.stop())
         self.assertEqual((waiting.closes, opened.closes), ([CloseReason.SERVER_STOPPING],) * 2)
         self.assertEqual(opened.operations(), [6])
         self.assertEqual([call.key for call in comet.logic.of(Disconnect)], ["k"])
@@ -163,7 +164,10 @@ class StopTests(SynchronousTestCase):
         pushing = Deferred.fromCoroutine(comet.server.push(Batch(SERVER, BOOT, ())))
         self.failureResultOf(pushing, PeerUnavailable)
         for connection in (waiting, opened):
+            self.assertNoResult(stopping)
             connection.lose()
+            comet.clock.advance(GONE_SECONDS)
+        self.successResultOf(stopping)
         self.assertEqual((comet.clock.getDelayedCalls(), comet.server.conn_count), ([], 0))
 
     def test_waits_for_handshakes(self) -> None:
@@ -171,12 +175,40 @@ class StopTests(SynchronousTestCase):
         comet = Comet()
         comet.server.start()
         comet.logic.held.add(Connect)
-        comet.client("k")
+        comet.client("k").lose()
         stopping = Deferred.fromCoroutine(comet.server.stop())
         self.assertNoResult(stopping)
         comet.logic.release(Connect)
         self.successResultOf(stopping)
         self.assertEqual(len(comet.logic.of(Disconnect)), 1)
+
+    def test_a_client_that_does_not_go(self) -> None:
+        """It is waited for so long only."""
+        comet = Comet(stop_seconds=3)
+        comet.server.start()
+        comet.client("k")
+        stopping = Deferred.fromCoroutine(comet.server.stop())
+        comet.clock.pump([GONE_SECONDS] * round(2.9 / GONE_SECONDS))
+        self.assertNoResult(stopping)
+        comet.clock.pump([GONE_SECONDS] * 4)
+        self.successResultOf(stopping)
+
+    def test_the_lease_is_given_back_last(self) -> None:
+        """Whoever looks for this comet's clients finds none at once, and no renewal takes the lease again."""
+        comet = Comet()
+        comet.server.start()
+        comet.client("k").lose()
+        comet.logic.calls.clear()
+        self.successResultOf(Deferred.fromCoroutine(comet.server.stop()))
+        comet.clock.pump([10] * 3)
+        self.assertEqual(comet.logic.calls, [Renew(SERVER, BOOT, leaving=True)])
+
+    def test_stops_without_a_logic(self) -> None:
+        """A logic that is away does not hold the stop up: the lease lapses."""
+        comet = Comet()
+        comet.server.start()
+        comet.logic.failing[Renew] = PeerUnavailable("logic is away")
+        self.successResultOf(Deferred.fromCoroutine(comet.server.stop()))
 
     def test_bounded(self) -> None:
         """A logic that does not answer holds it up so long only; no timer is left."""

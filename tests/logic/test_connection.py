@@ -67,7 +67,7 @@ class ConnectionsTests(SynchronousTestCase):
         for location in (ONE, TWO):
             self.run_now(self.leases.renew(location))
 
-    def make(self, authenticator: Says | TrustAuthenticator) -> Connections:
+    def make(self, authenticator: Says | TrustAuthenticator, *, public_comets: bool = True) -> Connections:
         return Connections(
             authenticator=authenticator,
             presence=self.presence,
@@ -78,6 +78,7 @@ class ConnectionsTests(SynchronousTestCase):
             ids=self.ids,
             now=lambda: NOW,
             metrics=self.metrics,
+            public_comets=public_comets,
         )
 
     def run_now(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -192,6 +193,24 @@ class ConnectionsTests(SynchronousTestCase):
         self.run_now(self.leases.renew(Location("c1", 2)))
         renewing = self.connections.renew(rpc.Renew("c1", 1))
         self.failureResultOf(Deferred.fromCoroutine(renewing), ServerIdTaken)
+
+    def test_leaving(self) -> None:
+        """What the comet has in presence counts no longer, at once; an older boot takes nothing from a newer one."""
+        self.connect(ONE)
+        self.run_now(self.connections.renew(rpc.Renew("c1", 0, leaving=True)))
+        self.assertEqual(self.located(), ONE)
+        self.assertEqual(self.run_now(self.connections.renew(rpc.Renew("c1", 1, leaving=True))), rpc.Renewed())
+        self.assertIsNone(self.located())
+
+    def test_public_comet_in_trust_mode(self) -> None:
+        """Refused before it gets its lease, with what to do; one on its own machine is served, and any where it is allowed."""
+        self.connections = self.make(TrustAuthenticator(), public_comets=False)
+        refusing = self.connections.renew(rpc.Renew("c9", 1, public=True))
+        refused = self.failureResultOf(Deferred.fromCoroutine(refusing), AuthRefused)
+        self.assertIn("auth.mode = token", str(refused.value))
+        self.assertFalse(self.run_now(self.leases.renew(Location("c9", 1))), "it had no lease")
+        self.run_now(self.connections.renew(rpc.Renew("c1", 1, public=False)))
+        self.run_now(self.make(TrustAuthenticator()).renew(rpc.Renew("c1", 1, public=True)))
 
     def test_host(self) -> None:
         """A room is hosted when the call returns, and no longer after the other one."""

@@ -159,7 +159,8 @@ class TurnClock(Clock):
 class Comet:
     """A server between fake connections, a fake logic and a clock."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, *, public: bool = False, **limits: Any) -> None:
+        self.refusals: list[ImdError] = []  # why logic says that this comet must not serve
         self.clock = TurnClock()
         self.logic = FakeLogic()
         self.metrics = Metrics()
@@ -172,6 +173,8 @@ class Comet:
             metrics=self.metrics,
             make_key=self._make_key,
             limits=Limits(**limits),
+            public=public,
+            refused=self.refusals.append,
         )
 
     def _make_key(self) -> str:
