@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import IO, Any
+from typing import Any, Protocol
 
 from twisted.logger import (
     FilteringLogObserver,
@@ -27,7 +27,14 @@ _QUIET = {
 }
 
 
-def observer(out: IO[str], level: str, style: str) -> ILogObserver:
+class Out(Protocol):
+    """What lines go to: a terminal, or a :class:`imd.service.log_file.LogFile`."""
+
+    def write(self, line: str, /) -> object: ...
+    def flush(self) -> None: ...
+
+
+def observer(out: Out, level: str, style: str) -> ILogObserver:
     """The one observer of the process. ``style`` is "text" or "json"."""
     predicate = LogLevelFilterPredicate(LogLevel.lookupByName(level))
     for namespace, quietest in _QUIET.items():
@@ -40,7 +47,7 @@ def observer(out: IO[str], level: str, style: str) -> ILogObserver:
 class LineObserver:
     """Writes each event as ``line`` makes it, and flushes: a log that is read after a crash is whole."""
 
-    def __init__(self, out: IO[str], line: Callable[[LogEvent], str]) -> None:
+    def __init__(self, out: Out, line: Callable[[LogEvent], str]) -> None:
         self._out = out
         self._line = line
 
@@ -56,10 +63,17 @@ def _parts(event: LogEvent) -> tuple[str, str, str, str]:
 
 
 def _text_line(event: LogEvent) -> str:
+    """A line, and what belongs to it indented below, so that no client's key or path can pass for a line of its own."""
     when, level, namespace, message = _parts(event)
     failure = event.get("log_failure")
-    trace = "\n" + failure.getTraceback().rstrip() if failure is not None else ""
-    return f"{when} {level:<5} {namespace}: {message}{trace}"
+    text = message if failure is None else f"{message}\n{failure.getTraceback().rstrip()}"
+    first, *others = map(_harmless, text.split("\n"))
+    return "\n".join([f"{when} {level:<5} {namespace}: {first}", *(f"  {line}" for line in others)])
+
+
+def _harmless(line: str) -> str:
+    """Without what moves a cursor, colours a terminal or ends a line: those are shown as ``\\x1b``."""
+    return _CONTROL.sub(lambda found: repr(found.group())[1:-1], line)
 
 
 def _json_line(event: LogEvent) -> str:
@@ -71,8 +85,9 @@ def _json_line(event: LogEvent) -> str:
     for name, value in event.items():
         if name not in _OWN and not name.startswith("log_") and isinstance(value, str | int | float | bool):
             record.setdefault(name, value)
-    return json.dumps(record, ensure_ascii=False)
+    return json.dumps(record)  # in ASCII: some terminals obey control characters beyond it
 
 
 _CLASS = re.compile(r"\.[A-Z]\w*$")  # a logger on a class names the class too: the file says enough
+_CONTROL = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # surrogates cannot be written
 _RANK = [LogLevel.debug, LogLevel.info, LogLevel.warn, LogLevel.error, LogLevel.critical]

@@ -29,6 +29,27 @@ class ObserverTests(SynchronousTestCase):
             log.failure("bug")
         self.assertIn("ValueError: planted", out.getvalue())
 
+    def test_a_line_cannot_be_forged(self) -> None:
+        """What a client chose stays within its line: ends of lines are indented, other control characters are shown."""
+        log, out = self.logged("info", "text")
+        log.info("{key} left", key="a\n2026-01-01 info  forged\r\x1b[31m\x9b1m\u2028\ud800é")
+        self.assertRegex(
+            out.getvalue(), r"^\S+ info  comet: a\n  2026-01-01 info  forged\\r\\x1b\[31m\\x9b1m\\u2028\\ud800é left\n$"
+        )
+        out.truncate(out.seek(0))
+        try:
+            raise ValueError("a\n2026-01-01 info  forged")
+        except ValueError:
+            log.failure("bug")
+        self.assertIn("\n  2026-01-01 info  forged\n", out.getvalue())
+
+    def test_json_cannot_be_forged(self) -> None:
+        """Every control character is escaped, those beyond ASCII too."""
+        log, out = self.logged("info", "json")
+        log.info("{key} left", key="a\n\x1b\x9b\u2028\ud800")
+        self.assertEqual(out.getvalue().count("\n"), 1)
+        self.assertTrue(out.getvalue().rstrip("\n").isprintable())
+
     def test_json(self) -> None:
         """One object a line; the event's plain fields beside the words."""
         log, out = self.logged("info", "json")
