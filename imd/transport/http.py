@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from imd.errors import CrossOrigin, DeadlineExceeded, ImdError, MethodNotAllowed, NotFound
 from imd.interfaces import Clock
 from imd.metrics import Metrics
-from imd.transport.http_channel import Channel, State, split_target
+from imd.transport.http_channel import Channel, split_target
 from imd.transport.http_fault import HIDDEN, fault_body, fault_response
 from imd.transport.http_message import Request, Response
 from imd.transport.http_route import Route
@@ -82,14 +82,13 @@ class HttpSite(ServerFactory):
     async def stop(self) -> None:
         """Answer what has come in, and end every connection. The listeners are closed by whoever opened them.
 
-        Returns when the last connection has gone: after ``receive_seconds`` and ``answer_seconds`` at the latest, plus the few
-        seconds that a peer gets to read.
+        Returns when the last connection has gone: after ``answer_seconds`` at the latest, plus the few seconds that a peer gets
+        to finish its request and to read.
         """
         if self._idle is None:
             self._idle = Deferred()
         for channel in tuple(self._channels):
-            if channel.state is State.IDLE:
-                channel.loseConnection()
+            channel.stop()
         if self._channels:
             await self._idle
 

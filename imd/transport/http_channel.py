@@ -16,11 +16,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
-from imd.errors import BodyTooLarge, ImdError, Overloaded, RequestTooSlow
+from imd.errors import BodyTooLarge, ImdError, Overloaded, RequestTooSlow, Unavailable
 from imd.interfaces import Clock, Timer
 from imd.transport.http_message import Request, Response
 
 LINGER_SECONDS = 5.0  # how long a refused peer may still send; closing on unread bytes would take the answer with it
+STOP_SECONDS = 3.0  # that a request which is coming in has left when the server stops
 _METHODS_WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -124,8 +125,17 @@ class Channel(http.HTTPChannel):
                 self.state = State.ENDING
             self.setTimeout(self.site.idle_seconds)
 
+    def stop(self) -> None:
+        """The site stops: what has come in is answered, what is coming in has to hurry."""
+        if self.state is State.IDLE:
+            self.loseConnection()
+        elif self.state is State.RECEIVING:
+            self.setTimeout(min(STOP_SECONDS, self.site.receive_seconds))
+
     def timeoutConnection(self) -> None:
-        if self.state is State.RECEIVING:
+        if self.state is State.RECEIVING and self.site.stopping():
+            self.refuse(Unavailable("this server is stopping; the request had not come in whole"))
+        elif self.state is State.RECEIVING:
             seconds = self.site.receive_seconds
             self.refuse(RequestTooSlow(f"the request was not complete after {seconds:g} s"))
         elif self.state is State.ENDING:  # its peer does not read

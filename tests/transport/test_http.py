@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.errors import AuthRefused, BadRequest, BrokerUnavailable, Overloaded, ScopeMissing
 from imd.metrics import Metrics
 from imd.transport.http import HttpSite, refuse_foreign_origin
+from imd.transport.http_channel import LINGER_SECONDS, STOP_SECONDS
 from imd.transport.http_message import TEXT, Request, Response, json_response
 from imd.transport.http_route import Handler, Route
 from tests.support.http_wire import HttpWire, site_of, wait
@@ -178,6 +179,16 @@ class DeadlineTests(SynchronousTestCase):
         self.wire.lose()
         self.successResultOf(stopped)
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_while_receiving(self) -> None:
+        """A request that does not become whole keeps a stopping site a few seconds, not for as long as it may drip."""
+        self.wire.send(self.request[:-1])
+        wait(self.site.stop())
+        self.clock.advance(STOP_SECONDS)
+        [answer] = self.wire.answers()
+        self.assertEqual((answer.status, answer.headers["connection"]), (503, "close"))
+        self.clock.advance(LINGER_SECONDS)
+        self.assertTrue(self.wire.ended)
 
     def test_stop_when_idle(self) -> None:
         """Stopping a site without connections is done at once, and may be asked for twice."""
