@@ -19,7 +19,7 @@ from imd.service.listener import Listener
 from imd.service.options import Options as RoleOptions
 from imd.service.process import Process
 from imd.service.products import discovery
-from imd.service.registration import Registration
+from imd.service.registration import Offer, Registration
 from imd.service.rpc_part import RpcPart
 from imd.transport.rpc_server import RpcServer
 from imd.transport.tcp import TcpFactory
@@ -49,21 +49,26 @@ def build(process: Process) -> list[Part]:
     """The parts of a comet of a cluster."""
     found = discovery(process)
     return [
-        *process.admin_parts(),
+        *process.parts(),
         *found.parts,
-        Part("rpc security", process.security),
         *comet_parts(process, found.registry, process.settings.rpc.listen),
     ]
 
 
 def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Part]:
-    """The edge itself. ``endpoint``: where job reaches it."""
+    """The edge itself. ``endpoint``: where job reaches it.
+
+    It is registered before it asks for presence's lease: a second process under a living one's id must not take that.
+    Clients are sent here last of all, and no longer first of all.
+    """
+    rpc = process.settings.rpc
     links = LogicLinks(
         registry=registry,
         context=process.context,
         reactor=process.reactor,
         metrics=process.metrics,
-        deadline_seconds=process.settings.rpc.deadline_seconds,
+        deadline_seconds=rpc.deadline_seconds,
+        attempt_seconds=rpc.deadline_seconds / 2,  # time for another logic
         options=process.zmq_options,
         curve=process.security.dialer,
     )
@@ -94,13 +99,15 @@ def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Par
         describe=lambda: process.instance(
             "comet", process.advertised(answers.endpoint), conn_count=server.conn_count, ip_count=server.ip_count
         ),
+        offered=False,
     )
     return [
         Part("logic links", links),
         Part("comet rpc", RpcPart(answers)),
-        Part("presence lease", LeasedServer(server, clock=process.reactor)),
         Part("comet registration", registration),
+        Part("presence lease", LeasedServer(server, clock=process.reactor)),
         *_listeners(process, server),
+        Part("offer to clients", Offer(registration)),
     ]
 
 
@@ -129,7 +136,7 @@ def _listeners(process: Process, server: Server) -> list[Part]:
         )
         bound = process.sockets[f"comet.{key}"]
         listener = Listener(bound, reactor=process.reactor, factory=factory, tls=certificate if tls else None)
-        parts.append(Part(key, listener))
+        parts.append(Part(bound.key, listener))
     return parts
 
 

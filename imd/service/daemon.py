@@ -5,20 +5,21 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from twisted.application.service import IServiceCollection, Service
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.error import ReactorNotRunning
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from imd.errors import ImdError
-from imd.interfaces import Resource
+from imd.interfaces import Resource, Timer
 from imd.metrics import Metrics
 from imd.service.notify import Notifier
 
-CLOSE_SECONDS = 20.0  # for one part; systemd's TimeoutStopSec is above the sum of what can really be slow
+CLOSE_SECONDS = 20.0  # for one part, unless told; systemd's TimeoutStopSec is above what can really be slow
 TICK_SECONDS = 1.0
 
 
@@ -48,6 +49,7 @@ class Daemon(Service):
         notifier: Notifier,
         mark_failed: Callable[[], object],
         observer: ILogObserver | None = None,
+        close_seconds: float = CLOSE_SECONDS,
     ) -> None:
         self.setName(name)
         self.reactor = reactor
@@ -57,11 +59,11 @@ class Daemon(Service):
         self._notifier = notifier
         self._mark_failed = mark_failed  # makes this process exit with status 1 once it has stopped
         self._observer = observer  # of the whole process's log; None = twistd's own
+        self._close_seconds = close_seconds  # for one part; then the next one's turn comes
         self._parts: list[Part] = []  # in the order of opening; all of them, opened or not
         self._opened: list[Part] = []
         self._opening: Deferred[None] | None = None  # while parts are opened
-        self._ticks = LoopingCall(self._tick)
-        self._ticks.clock = reactor
+        self._ticks: Timer | None = None  # the next tick, from the first turn to the end
         self._due = 0.0  # when the next tick should come, reactor seconds
         self._status = ""  # what systemd was told last
 
@@ -84,6 +86,8 @@ class Daemon(Service):
 
     def troubles(self) -> dict[str, str]:
         """Part -> why it is not usable now; empty = ready."""
+        if not self.running:
+            return {"process": "stopping"}
         opened = {part.name for part in self._opened}
         found = {
             part.name: "not opened yet" if part.name not in opened else part.resource.trouble() for part in self._parts
@@ -91,10 +95,14 @@ class Daemon(Service):
         return {name: trouble for name, trouble in found.items() if trouble}
 
     def fail(self, error: ImdError) -> None:
-        """Something found later that this process cannot go on with: say it in one line, stop, exit with status 1."""
+        """Something that this process cannot go on with: say it in one line, stop, exit with status 1.
+
+        Found while it stops anyway, it is only said.
+        """
         self.log.error("{name} stops: {error}", name=self.name, error=str(error))
-        self._mark_failed()
-        if self.reactor.running:
+        if self.running:
+            self._mark_failed()
+        with suppress(ReactorNotRunning):  # it is stopping
             self.reactor.stop()
 
     def _begin(self) -> None:
@@ -104,16 +112,18 @@ class Daemon(Service):
         self._opening.addErrback(self._open_failed)
 
     async def _open(self) -> None:
-        self._due = self.reactor.seconds() + TICK_SECONDS
-        self._ticks.start(TICK_SECONDS, now=False)
+        self._wait_for_tick()
         self._parts = list(self._build(self))
+        names = [part.name for part in self._parts]
+        assert len(set(names)) == len(names), f"two parts of one name: {names}"
         for part in self._parts:
             await part.resource.open()
             self._opened.append(part)
         # What start-up made lives as long as the process: full collections need not walk it (35 ms at 19,000 connections).
         gc.collect()
         gc.freeze()
-        self._notifier.ready("ready")
+        self._status = "ready"
+        self._notifier.ready(self._status)
         self.log.info("{greeting}", greeting=self._greet())
 
     def _open_failed(self, failure: Any) -> None:
@@ -128,23 +138,32 @@ class Daemon(Service):
     async def _end(self) -> None:
         if self._opening is not None:
             self._opening.cancel()
+            await self._closed("what was being opened", self._opening)
         for part in reversed(self._opened):
-            closing = Deferred.fromCoroutine(part.resource.close()).addTimeout(CLOSE_SECONDS, self.reactor)
-            try:
-                await closing
-            except Exception:
-                # One part that cannot close must not keep the others from closing.
-                self.log.failure("{part} did not close", part=part.name)
+            await self._closed(part.name, Deferred.fromCoroutine(part.resource.close()))
         self._opened.clear()
-        if self._ticks.running:
-            self._ticks.stop()
+        if self._ticks is not None:
+            self._ticks.cancel()
+        self.log.info("{name} has stopped", name=self.name)
+
+    async def _closed(self, what: str, closing: Deferred[None]) -> None:
+        try:
+            await closing.addTimeout(self._close_seconds, self.reactor)
+        except Exception:
+            # One part that cannot close must not keep the others from closing.
+            self.log.failure("{what} did not close", what=what)
+
+    def _wait_for_tick(self) -> None:
+        self._due = self.reactor.seconds() + TICK_SECONDS
+        self._ticks = self.reactor.callLater(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
-        now = self.reactor.seconds()
-        self.metrics.reactor_lag_seconds.observe(max(0.0, now - self._due))
-        self._due = now + TICK_SECONDS
+        self.metrics.reactor_lag_seconds.observe(self.reactor.seconds() - self._due)
+        self._wait_for_tick()
         if self._notifier.watchdog_seconds:
             self._notifier.alive()
+        if not self.running:
+            return  # it has said so
         troubles = self.troubles()
         status = "; ".join(f"{name}: {why}" for name, why in troubles.items()) or "ready"
         if status != self._status:

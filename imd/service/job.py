@@ -40,10 +40,9 @@ def build(process: Process) -> list[Part]:
         registry=found.registry, clock=process.reactor, describe=lambda: process.instance("job")
     )
     return [
-        *process.admin_parts(),
+        *process.parts(),
         *stored.parts,
         *found.parts,
-        Part("rpc security", process.security),
         Part("job registration", registration),
         *job_parts(process, found, stored),
     ]

@@ -16,14 +16,15 @@ Build = Callable[[Process], list[Part]]
 
 
 def launch(options: Options, build: Build) -> Daemon:
-    """Binds the role's addresses now, on the operator's terminal; everything else waits for the reactor.
+    """Opens the log and binds the role's addresses now, on the operator's terminal; everything else waits for the reactor.
 
-    Exits with one line when an address cannot be had.
+    Exits with one line when one of them cannot be had.
     """
     from twisted.internet import reactor  # here, not above: importing it installs it
 
     settings, role = options.settings, options.role
     try:
+        observer = options.observer()
         sockets = bind(role, settings)
     except ConfigError as error:
         raise SystemExit(str(error)) from None
@@ -52,5 +53,6 @@ def launch(options: Options, build: Build) -> Daemon:
         greet=lambda: greeting(role, settings, sockets),
         notifier=Notifier(os.environ),
         mark_failed=mark_failed,
-        observer=options.observer(),
+        observer=observer,
+        close_seconds=5.0 + max(15.0, settings.comet.stop_seconds, settings.job.settle_seconds),
     )

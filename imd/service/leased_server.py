@@ -1,6 +1,6 @@
 """A comet's server as a part of its process: open once presence knows it."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.comet.server import Server
@@ -20,8 +20,15 @@ class LeasedServer:
         self._clock = clock
 
     async def open(self) -> None:
-        """Start it and wait, as long as it takes, for logic to grant it the lease."""
+        """Start it and wait, as long as it takes, for logic to grant it the lease. Cancelled, it is stopped again."""
         self._server.start()
+        try:
+            await self._granted()
+        except CancelledError:
+            await self._server.stop()
+            raise
+
+    async def _granted(self) -> None:
         began, said = self._clock.seconds(), False
         while self._server.trouble():
             if not said and self._clock.seconds() - began >= PATIENCE_SECONDS:

@@ -1,6 +1,5 @@
 """twistd's `imd-logic`: authentication, presence, the push API and goim's endpoints over HTTP."""
 
-from pathlib import Path
 from time import time
 from typing import ClassVar
 
@@ -28,6 +27,7 @@ from imd.protocol.rpc import Method
 from imd.service.daemon import Daemon, Part
 from imd.service.launch import launch
 from imd.service.listener import Listener
+from imd.service.named_file import read_named
 from imd.service.options import Options as RoleOptions
 from imd.service.process import Process
 from imd.service.products import Storage, discovery, storage
@@ -68,10 +68,9 @@ def build(process: Process) -> list[Part]:
     found = discovery(process, worker_id_changed=ids.take)
     stored = storage(process)
     return [
-        *process.admin_parts(),
+        *process.parts(),
         *stored.parts,
         *found.parts,
-        Part("rpc security", process.security),
         *logic_parts(process, found.registry, stored, ids, process.settings.rpc.listen),
     ]
 
@@ -126,22 +125,24 @@ def logic_parts(process: Process, registry: Registry, stored: Storage, ids: IdMa
         Part("worker id", WorkerId(registry=registry, take=ids.take)),
         Part("known comets", Watching(registry, "comet", online.comets_changed, nodes.comets_changed)),
         Part("logic rpc", RpcPart(answers)),
+        Part("logic.http", listener),
         Part("logic registration", registration),
-        Part("http", listener),
     ]
 
 
 def _key_ring(auth: Auth, process: Process) -> KeyRing:
     """The keys that may have signed tokens. Raises :class:`imd.errors.ConfigError` for files that hold none."""
     keys = [
-        VerifyKey.from_file(Path(key.file).read_bytes(), algorithm=key.algorithm, source=key.file, kid=key.kid)
-        for key in auth.keys
+        VerifyKey.from_file(
+            read_named(f"auth.keys[{number}].file", key.file), algorithm=key.algorithm, source=key.file, kid=key.kid
+        )
+        for number, key in enumerate(auth.keys)
     ]
     fetch = None
     if auth.jwks.startswith(("https://", "http://")):
         fetch = JwksUrl(url=auth.jwks, reactor=process.reactor)
     elif auth.jwks:
-        keys += read_jwks(Path(auth.jwks).read_bytes(), source=auth.jwks, secrets=True)
+        keys += read_jwks(read_named("auth.jwks", auth.jwks), source=auth.jwks, secrets=True)
     return KeyRing(
         keys=keys,
         clock=process.reactor,

@@ -11,6 +11,7 @@ from twisted.python import usage
 from imd.config import Role, Settings, load
 from imd.errors import ConfigError
 from imd.service.log import observer
+from imd.service.log_file import LogFile
 
 
 class Options(usage.Options):
@@ -54,12 +55,16 @@ class Options(usage.Options):
             raise SystemExit(0)
 
     def observer(self) -> ILogObserver | None:
-        """Where the log goes; None = where twistd was told (--logger, --syslog), or its own rotated twistd.log."""
+        """What writes the log where twistd was told to; None = twistd's own (--logger, --syslog).
+
+        Raises :class:`ConfigError` for a file that cannot be written.
+        """
         twistd: dict[str, Any] = self.parent or {}
-        path = twistd.get("logfile") or ""
-        if twistd.get("logger") or twistd.get("syslog") or not (path or twistd.get("nodaemon")):
+        if twistd.get("logger") or twistd.get("syslog"):
             return None
-        log = self.settings.log
-        to_file = path not in ("", "-")
-        out = open(path, "a", encoding="utf-8") if to_file else sys.stdout  # noqa: SIM115  # open for good
-        return observer(out, log.level, log.format)
+        path = twistd.get("logfile") or ("-" if twistd.get("nodaemon") else "twistd.log")  # as twistd has it
+        try:
+            out = sys.stdout if path == "-" else LogFile(path)
+        except OSError as error:
+            raise ConfigError(f"--logfile {path}: {(error.strerror or str(error)).lower()}") from None
+        return observer(out, self.settings.log.level, self.settings.log.format)

@@ -18,6 +18,7 @@ from imd.service.bound_socket import BoundSocket
 from imd.service.daemon import Part
 from imd.service.listener import Listener
 from imd.service.rpc_security import PLAINTEXT, RpcSecurity, rpc_security
+from imd.service.zmq_part import ZmqPart
 from imd.transport.http import HttpSite
 from imd.transport.http_admin import HealthApi, MetricsApi
 from imd.transport.zmq_options import ZmqOptions
@@ -81,15 +82,16 @@ class Process(NamedTuple):
             return advertise[:-1] + endpoint.rpartition(":")[2]
         return advertise or endpoint
 
-    def admin_parts(self) -> list[Part]:
-        """The operator's listener; first of all, so that /readyz can say what start-up waits for."""
-        if "admin.listen" not in self.sockets:
-            return []
+    def parts(self) -> list[Part]:
+        """What comes first: the operator's listener, so that /readyz can say what start-up waits for, and ZeroMQ."""
+        listener = [Part("admin.listen", self._admin())] if "admin.listen" in self.sockets else []
+        return [*listener, Part("zeromq", ZmqPart(self.context)), Part("rpc security", self.security)]
+
+    def _admin(self) -> Listener:
         metrics = MetricsApi(metrics=self.metrics, in_thread=self.in_thread)
         routes = [*HealthApi(troubles=self.troubles).routes(), *metrics.routes()]
         site = HttpSite(routes, clock=self.reactor, metrics=self.metrics)
-        listener = Listener(self.sockets["admin.listen"], reactor=self.reactor, factory=site, drain=site.stop)
-        return [Part("admin", listener)]
+        return Listener(self.sockets["admin.listen"], reactor=self.reactor, factory=site, drain=site.stop)
 
     def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run ``function`` off the reactor's thread; answers a Deferred."""

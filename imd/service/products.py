@@ -1,7 +1,6 @@
 """What stands behind the seams of the back: embedded in this process, or Redis and ZooKeeper."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 from imd.backend.assignment_static import AssignmentStatic
@@ -26,10 +25,8 @@ from imd.config.settings import Redis
 from imd.errors import ServerIdTaken
 from imd.interfaces import Assignment, Broker, Instance, Leases, Presence, Registry, Rooms
 from imd.service.daemon import Part
+from imd.service.named_file import read_named
 from imd.service.process import Process
-
-REDIS_PORT = 6379
-SENTINEL_PORT = 26379
 
 
 class Discovery(NamedTuple):
@@ -70,6 +67,8 @@ def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = la
         session=session,
         reactor=process.reactor,
         prefix=settings.registry.prefix,
+        # a crashed predecessor's entry stays for a session's time
+        patience_seconds=1.5 * settings.registry.session_seconds,
         on_conflict=conflict,
         on_worker_id=worker_id_changed,
     )
@@ -149,18 +148,20 @@ def _redis(settings: Redis) -> RedisSettings:
         path=address.path,
         db=settings.db,
         username=settings.username,
-        password=_secret(settings.password, settings.password_file),
+        password=_secret("redis.password_file", settings.password_file) or settings.password,
         tls=settings.tls,
         ca_file=settings.ca_file,
         cert_file=settings.certificate,
         key_file=settings.private_key,
         sentinels=tuple(parse_address(each)[:2] for each in settings.sentinels),
         sentinel_master=settings.sentinel_master,
-        sentinel_password=_secret(settings.sentinel_password, settings.sentinel_password_file),
+        sentinel_password=_secret("redis.sentinel_password_file", settings.sentinel_password_file)
+        or settings.sentinel_password,
         timeout_seconds=settings.timeout_seconds,
         connections=settings.connections,
     )
 
 
-def _secret(value: str, path: str) -> str:
-    return Path(path).read_text(encoding="utf-8").strip() if path else value
+def _secret(key: str, path: str) -> str:
+    """What is in the file that ``key`` names; nothing without one."""
+    return read_named(key, path).decode("utf-8").strip() if path else ""

@@ -39,10 +39,10 @@ def makeService(options: Options) -> Daemon:  # twistd's name
 def build(process: Process) -> list[Part]:
     """What others get over the network is here by the time it is asked for: storage, brain, edge, hands."""
     ids = IdMaker(now=time)
-    found = discovery(process)
+    found = discovery(process, worker_id_changed=ids.take)
     stored = storage(process)
     return [
-        *process.admin_parts(),
+        *process.parts(),
         *found.parts,
         *stored.parts,
         *logic_parts(process, found.registry, stored, ids, LOGIC),

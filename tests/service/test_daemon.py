@@ -1,6 +1,7 @@
 """The life of a process: parts in order, failures in one line, the way out."""
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -23,7 +24,11 @@ class Step:
     async def open(self) -> None:
         self.story.append(f"open {self.name}")
         if self.opening is not None:
-            await self.opening
+            try:
+                await self.opening
+            except CancelledError:
+                self.story.append(f"cancelled {self.name}")
+                raise
 
     async def close(self) -> None:
         self.story.append(f"close {self.name}")
@@ -43,6 +48,8 @@ class StoppableReactor(MemoryReactorClock):
         self.stops = 0
 
     def stop(self) -> None:
+        if self.stops:
+            raise ReactorNotRunning()
         self.stops += 1
 
 
@@ -66,10 +73,11 @@ class DaemonTests(SynchronousTestCase):
         self.reactor = StoppableReactor()
         self.notifier = HeardNotifier()
         self.failures: list[str] = []
+        self.metrics = Metrics()
         self.daemon = Daemon(
             "imd-test",
             reactor=self.reactor,
-            metrics=Metrics(),
+            metrics=self.metrics,
             build=lambda daemon: [Part("one", self.one), Part("two", self.two)],
             greet=lambda: "hello",
             notifier=self.notifier,
@@ -104,8 +112,9 @@ class DaemonTests(SynchronousTestCase):
         self.two.opening = Deferred()
         self.start()
         self.successResultOf(self.daemon.stopService())
-        self.assertEqual(self.story, ["open one", "open two", "close one"])
-        self.assertEqual(self.failures, [])
+        self.assertEqual(self.story, ["open one", "open two", "cancelled two", "close one"])
+        self.assertEqual((self.failures, self.flushLoggedErrors()), ([], []))
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_a_part_that_cannot_open(self) -> None:
         """The process stops with status 1 and one line, no traceback."""
@@ -113,6 +122,8 @@ class DaemonTests(SynchronousTestCase):
         self.start()
         self.two.opening.errback(ServerIdTaken("comet a lives already"))
         self.assertEqual((self.reactor.stops, len(self.failures)), (1, 1))
+        self.successResultOf(self.daemon.stopService())
+        self.assertEqual(self.story[2:], ["close one"])
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_bug_while_opening(self) -> None:
@@ -133,6 +144,45 @@ class DaemonTests(SynchronousTestCase):
         self.successResultOf(stopped)
         self.assertEqual(self.story[-1], "close one")
         self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_fails_later(self) -> None:
+        """The same as at the start: one line, status 1. A second fault changes nothing, nor does one found while stopping."""
+        self.start()
+        for _ in range(2):
+            self.daemon.fail(ServerIdTaken("comet a lives already"))
+        self.assertEqual((self.reactor.stops, len(self.failures)), (1, 2))
+        self.successResultOf(self.daemon.stopService())
+        self.daemon.fail(ServerIdTaken("too late"))
+        self.assertEqual(len(self.failures), 2)
+
+    def test_not_ready_while_it_stops(self) -> None:
+        """/readyz says so to the end, and systemd's status stays at it; the watchdog is fed."""
+        self.notifier.watchdog_seconds = 1
+        self.two.closing = Deferred()
+        self.start()
+        self.two.why = "closed"
+        stopped = self.daemon.stopService()
+        self.reactor.advance(TICK_SECONDS)
+        self.assertEqual(self.daemon.troubles(), {"process": "stopping"})
+        self.assertEqual(self.notifier.heard[1:], ["STOPPING=1\nSTATUS=stopping", "WATCHDOG=1"])
+        self.two.closing.callback(None)
+        self.successResultOf(stopped)
+
+    def test_names(self) -> None:
+        """Two parts of one name would hide each other's trouble: a bug, found at the first start."""
+        self.daemon._build = lambda daemon: [Part("one", self.one), Part("one", self.two)]
+        self.start()
+        self.assertEqual(len(self.flushLoggedErrors(AssertionError)), 1)
+        self.assertEqual(self.story, [])
+
+    def test_lag(self) -> None:
+        """How late each second's tick was, whatever the one before was."""
+        self.start()
+        for late in (0.0, 0.25, 0.25, 0.0):
+            self.reactor.advance(TICK_SECONDS + late)
+        counts = self.metrics.reactor_lag_seconds.values[()]
+        self.assertEqual((sum(counts[:-1]), counts[-1]), (4, 0.5))
+        self.successResultOf(self.daemon.stopService())
 
     def test_status(self) -> None:
         """systemd hears of trouble, once, and of its end."""
