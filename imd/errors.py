@@ -163,6 +163,14 @@ class RequestTooSlow(ImdError):
     name = "too_slow"
 
 
+class LineTooLong(ImdError):
+    """A line of the request's head is over the limit: its query, nearly always."""
+
+    code = 21
+    http_status = 414
+    name = "line_too_long"
+
+
 class Overloaded(ImdError):
     """A queue is at its limit. Nothing was accepted; try again after ``retry_after_seconds``."""
 

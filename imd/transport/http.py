@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from inspect import isawaitable
 from ipaddress import ip_address
 from secrets import token_hex
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IAddress
@@ -191,10 +191,18 @@ def refuse_foreign_origin(request: Request) -> None:
     if request.method in _SAFE or not origin or request.header("authorization"):
         return
     host = request.header("host")
-    if urlsplit(origin).netloc.lower() != host.lower():
+    if _split(origin).netloc.lower() != host.lower():
         raise CrossOrigin(f"pages of {origin} may not write here")
-    if _is_loopback(request.local_address) and not _is_local_name(urlsplit(f"//{host}").hostname or ""):
+    if _is_loopback(request.local_address) and not _is_local_name(_split(f"//{host}").hostname or ""):
         raise CrossOrigin(f"{host} is no name of this machine: pages may write here through localhost")
+
+
+def _split(url: str) -> SplitResult:
+    """Raises :class:`CrossOrigin` for what is no URL, such as ``http://[``."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise CrossOrigin(f"{url} is no origin") from None
 
 
 def _is_local_name(name: str) -> bool:

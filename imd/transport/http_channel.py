@@ -16,12 +16,13 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
-from imd.errors import BodyTooLarge, ImdError, Overloaded, RequestTooSlow, Unavailable
+from imd.errors import BodyTooLarge, ImdError, LineTooLong, Overloaded, RequestTooSlow, Unavailable
 from imd.interfaces import Clock, Timer
 from imd.transport.http_message import Request, Response
 
 LINGER_SECONDS = 5.0  # how long a refused peer may still send; closing on unread bytes would take the answer with it
 STOP_SECONDS = 3.0  # that a request which is coming in has left when the server stops
+_LENGTH_DIGITS = 20  # of an announced body: a uint64's
 _METHODS_WITHOUT_BODY = frozenset({204, 304})
 
 
@@ -64,8 +65,8 @@ class State(Enum):
 class Channel(http.HTTPChannel):
     """One connection. Requests are answered one after another; what is pipelined waits, bounded by Twisted."""
 
-    MAX_LENGTH = 16384  # of a line, and so of a query
-    totalHeadersSize = 32768  # of the request line and the headers together
+    MAX_LENGTH = 131_072  # of a line, and so of a query: 3,000 keys of 32 digits, which goim takes there
+    totalHeadersSize = 163_840  # of the request line and the headers together
     maxHeaders = 100
 
     def __init__(self, site: Server, clock: Clock) -> None:
@@ -102,6 +103,18 @@ class Channel(http.HTTPChannel):
     def rawDataReceived(self, data: bytes) -> None:
         if self.state is not State.REFUSED:
             super().rawDataReceived(data)
+
+    def lineLengthExceeded(self, line: bytes) -> None:
+        """Twisted would hang up without a word."""
+        if self.state is not State.REFUSED:
+            self.refuse(LineTooLong(f"a line of more than {self.MAX_LENGTH} bytes"))
+
+    def headerReceived(self, line: bytes) -> bool:
+        """Twisted makes a number of any digits; Python refuses to beyond 4300."""
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length" and len(value.strip()) > _LENGTH_DIGITS:
+            line = name + b": -"  # no number, which it answers as any other
+        return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
         limit = self.site.max_body_bytes
@@ -207,12 +220,7 @@ class Exchange(http.Request):
             self._send(response)
 
     def _request(self) -> Request:
-        target = self.uri.decode("latin-1")
-        if target.startswith(
-            ("http://", "https://")
-        ):  # the absolute form, which RFC 9112 section 3.2.2 wants understood
-            target = "/" + target.split("://", 1)[1].partition("/")[2]
-        path, _, query = target.partition("?")
+        path, query = split_target(self.uri.decode("latin-1"))
         return Request(
             id=self._site.next_request_id(),
             method=self.method.decode("latin-1"),

@@ -4,7 +4,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.errors import AuthRefused, BadRequest, BrokerUnavailable, Overloaded, ScopeMissing
+from imd.errors import AuthRefused, BadRequest, BrokerUnavailable, CrossOrigin, Overloaded, ScopeMissing
 from imd.metrics import Metrics
 from imd.transport.http import HttpSite, refuse_foreign_origin
 from imd.transport.http_channel import LINGER_SECONDS, STOP_SECONDS
@@ -237,6 +237,13 @@ class OriginTests(SynchronousTestCase):
     def test_reading(self) -> None:
         """Reading is never refused for its origin: without CORS a page elsewhere does not see the answer."""
         refuse_foreign_origin(Request("1", "GET", "/", headers={"origin": "https://elsewhere.example"}))
+
+    def test_no_origin_at_all(self) -> None:
+        """What is no URL is nobody's page: refused like any foreign one, not a failure of ours."""
+        for origin, host in (("http://[", "localhost"), ("http://[", "["), ("http://[::1", "[::1")):
+            headers = {"origin": origin, "host": host}
+            with self.assertRaises(CrossOrigin):
+                refuse_foreign_origin(Request("1", "POST", "/", headers=headers, local_address="127.0.0.1"))
 
     def test_back_end(self) -> None:
         """Back ends send no origin."""
