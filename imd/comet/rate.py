@@ -12,9 +12,9 @@ class TokenBucket:
     def __init__(self) -> None:
         self._full_at = 0.0  # clock seconds
 
-    def take(self, now: float, per_second: float, burst: int) -> bool:
-        """Take one token; False, and none taken, when there is none."""
-        full_at = max(self._full_at, now) + 1 / per_second
+    def take(self, now: float, per_second: float, burst: int, tokens: float = 1) -> bool:
+        """Take so many tokens; False, and none taken, when there are not enough."""
+        full_at = max(self._full_at, now) + tokens / per_second
         if full_at - now > burst / per_second + 1e-6:  # seconds since the epoch are rounded so
             return False
         self._full_at = full_at

@@ -31,6 +31,9 @@ from imd.protocol.wire import binary_frame
 TOLD_VERSION = 2  # of op 7: clients that are told why they are closed
 JOIN_RETRY_SECONDS = (1, 3, 9)  # pauses before op 12 asks again to have its room hosted; goim's clients wait for op 13
 
+ROOMS_BURST = (
+    20  # rooms that nobody else is in, which one client may go through at once; then so many packets' time for each
+)
 
 LABELS = {operation.value: operation.name.lower() for operation in Operation}  # in metrics.packets_in
 
@@ -270,7 +273,16 @@ class Session:
         if not room or room in channel.rooms or self._edge.interest.hold_hosted(room):
             self._moved(channel, room, packet)
             return None
+        if not self._pay_for_room():
+            self.close(CloseReason.RATE_LIMITED, "rooms a second")
+            return None
         return self._change_unhosted_room(channel, room, packet)
+
+    def _pay_for_room(self) -> bool:
+        """A room that is not hosted yet asks logic twice, and lingers here and in presence: it costs more than a packet."""
+        limits = self._edge.limits
+        tokens = max(0, limits.packets_burst / ROOMS_BURST - 1)  # one was paid when the packet came
+        return self._rate.take(self._edge.clock.seconds(), limits.packets_per_second, limits.packets_burst, tokens)
 
     async def _change_unhosted_room(self, channel: Channel, room: str, packet: Packet) -> None:
         """A goim client knows no failed change, so logic gets some tries while the client stays in its old room; then a new

@@ -25,6 +25,14 @@ class TokenBucketTests(SynchronousTestCase):
         bucket = TokenBucket()
         self.assertTrue(all(bucket.take(1.7e9 + number / 6.999, 7, 1) for number in range(1, 10_000)))
 
+    def test_several_tokens(self) -> None:
+        """What costs more takes more; when there is not enough, nothing is taken."""
+        bucket = TokenBucket()
+        self.assertTrue(bucket.take(1000, 2, 3, 2.5))
+        self.assertFalse(bucket.take(1000, 2, 3, 1))
+        self.assertTrue(bucket.take(1000, 2, 3, 0.5))
+        self.assertFalse(bucket.take(1000, 2, 3, 0.5))
+
     def test_small(self) -> None:
         """One float: there is one per connection."""
         self.assertEqual(TokenBucket.__slots__, ("_full_at",))

@@ -389,6 +389,31 @@ class EndTests(SynchronousTestCase):
         connection.lose()
         self.assertEqual(connection.written, b"")
 
+    def test_rooms_that_nobody_is_in_cost_more(self) -> None:
+        """Each is asked for and kept for a while: twenty at once, then as the rate allows. Rooms hosted anyway cost a packet."""
+        comet = Comet(packets_burst=200, packets_per_second=100)
+        comet.client("other", room="live://full")
+        connection = comet.client("k")
+        for number in range(19):
+            send(connection, 12, b"live://%d" % number)
+        for _ in range(4):
+            send(connection, 12, b"live://full")
+            send(connection, 12, b"live://18")
+        self.assertEqual(connection.closes, [])
+        comet.clock.advance(0.1)
+        send(connection, 12, b"live://19")
+        self.assertEqual(connection.closes, [])
+        send(connection, 12, b"live://20")
+        self.assertEqual(connection.closes, [CloseReason.RATE_LIMITED])
+
+    def test_rooms_of_a_small_burst(self) -> None:
+        """A burst too small for that never refuses what is within it."""
+        comet = Comet(packets_burst=3, packets_per_second=1)
+        connection = comet.client("k")
+        send(connection, 12, b"live://1")
+        send(connection, 12, b"live://2")
+        self.assertEqual(connection.closes, [])
+
     def test_rate_limited(self) -> None:
         """Before op 7 as well."""
         comet = Comet(packets_burst=3, packets_per_second=1)
