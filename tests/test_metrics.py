@@ -1,0 +1,68 @@
+"""Counting."""
+
+import re
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.metrics import Counter, Gauge, Histogram, Metrics
+
+
+class CounterTests(SynchronousTestCase):
+    """Sums that only grow."""
+
+    def test_without_labels_it_shows_from_the_start(self) -> None:
+        """A rate needs a first point before the first event."""
+        self.assertEqual(dict(Counter("a", "").values), {(): 0})
+
+    def test_labels(self) -> None:
+        """Each combination has its own sum."""
+        counter = Counter("a", "", ("target", "outcome"))
+        counter.add(2, "room", "delivered")
+        counter.add(1, "room", "delivered")
+        counter.add(5, "room", "filtered")
+        self.assertEqual((counter.value("room", "delivered"), counter.value("room", "filtered")), (3, 5))
+        self.assertEqual(counter.value("all", "delivered"), 0)
+
+    def test_wrong_labels_are_our_bug(self) -> None:
+        """Too few or too many fail at once, in tests."""
+        self.assertRaises(AssertionError, Counter("a", "", ("reason",)).add)
+
+
+class GaugeTests(SynchronousTestCase):
+    """Figures of now."""
+
+    def test_set_and_asked(self) -> None:
+        """As set last, or as who holds the figure says when it is read."""
+        gauge = Gauge("a", "")
+        gauge.set(3)
+        self.assertEqual(gauge.value(), 3)
+        gauge.read = lambda: 7.0
+        self.assertEqual(gauge.value(), 7)
+
+
+class HistogramTests(SynchronousTestCase):
+    """Figures in buckets."""
+
+    def test_buckets(self) -> None:
+        """A figure on a bound belongs below it; what is over all bounds has a bucket; the sum comes last."""
+        histogram = Histogram("a", "", (1.0, 2.0), ("route",))
+        for figure in (0.5, 1.0, 1.5, 9.0):
+            histogram.observe(figure, "/")
+        self.assertEqual(histogram.values[("/",)], [2, 1, 1, 12])
+
+
+class MetricsTests(SynchronousTestCase):
+    """The whole of them."""
+
+    def test_names(self) -> None:
+        """Unique, ours or as Prometheus names them for any process, and without the suffix that the exposition adds to counters."""
+        names = [metric.name for metric in Metrics().all()]
+        self.assertEqual(len(names), len(set(names)))
+        for name in names:
+            self.assertRegex(name, re.compile(r"^(imd|process)_[a-z_]+(?<!_total)$"))
+
+    def test_each_process_counts_for_itself(self) -> None:
+        """No state is shared between two."""
+        one, two = Metrics(), Metrics()
+        one.closed.add(1, "peer_closed")
+        self.assertEqual(two.closed.value("peer_closed"), 0)
