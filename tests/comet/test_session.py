@@ -390,9 +390,9 @@ class EndTests(SynchronousTestCase):
         self.assertEqual(connection.written, b"")
 
     def test_rooms_that_nobody_is_in_cost_more(self) -> None:
-        """Each is asked for and kept for a while: twenty at once, then as the rate allows. Rooms hosted anyway cost a packet."""
+        """Each is asked for and kept for a while: twenty at once, then as the rate allows. Others cost a packet."""
         comet = Comet(packets_burst=200, packets_per_second=100)
-        comet.client("other", room="live://full")
+        comet.client("other", room_id="live://full")
         connection = comet.client("k")
         for number in range(19):
             send(connection, 12, b"live://%d" % number)
