@@ -88,6 +88,8 @@ class Daemon(Service):
         """Part -> why it is not usable now; empty = ready."""
         if not self.running:
             return {"process": "stopping"}
+        if not self._parts:
+            return {"process": "starting"}
         opened = {part.name for part in self._opened}
         found = {
             part.name: "not opened yet" if part.name not in opened else part.resource.trouble() for part in self._parts

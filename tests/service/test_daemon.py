@@ -107,6 +107,12 @@ class DaemonTests(SynchronousTestCase):
         self.one.opening.callback(None)
         self.assertEqual(self.daemon.troubles(), {})
 
+    def test_not_ready_before_there_are_parts(self) -> None:
+        """Nor is a process ready that has not begun."""
+        self.reactor.running = False
+        self.daemon.startService()
+        self.assertEqual(self.daemon.troubles(), {"process": "starting"})
+
     def test_stopped_while_opening(self) -> None:
         """The wait is cancelled; only what was opened is closed."""
         self.two.opening = Deferred()

@@ -1,0 +1,49 @@
+"""What a process says when it is ready."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from imd.config import Role, load
+from imd.service.greeting import greeting
+from imd.service.process import bind
+
+
+class GreetingTests(SynchronousTestCase):
+    """To be read, and pasted from."""
+
+    def greeted(self, role: Role, *sets: str) -> tuple[str, dict[str, int]]:
+        """(the text, key -> the port that was taken)."""
+        settings = load(role, sets=sets)
+        sockets = bind(role, settings)
+        for bound in sockets.values():
+            self.addCleanup(bound.socket.close)
+        return greeting(role, settings, sockets), {key: bound.address.port for key, bound in sockets.items()}
+
+    def test_imd(self) -> None:
+        """Every address as taken, and commands that work with them as they stand."""
+        keys = ("comet.tcp", "comet.websocket", "logic.http", "admin.listen")
+        text, ports = self.greeted("imd", *(f"{key}=127.0.0.1:0" for key in keys))
+        self.assertTrue(text.startswith("imd is ready\n"))
+        for line in (
+            f"  TCP clients         tcp://127.0.0.1:{ports['comet.tcp']}\n",
+            f"  WebSocket clients   ws://127.0.0.1:{ports['comet.websocket']}/sub\n",
+            f"  metrics and health  http://127.0.0.1:{ports['admin.listen']}/metrics\n",
+            f"imdctl listen --url tcp://127.0.0.1:{ports['comet.tcp']} --room live://1000\n",
+            f"curl -d 'hello' 'http://127.0.0.1:{ports['logic.http']}/goim/push/room?operation=1000&type=live&room=1000'\n",
+        ):
+            self.assertIn(line, text)
+
+    def test_wildcards(self) -> None:
+        """A URL can be dialled, which 0.0.0.0 cannot everywhere."""
+        text, ports = self.greeted("comet", "comet.tcp=0.0.0.0:0", "comet.websocket=", "admin.listen=")
+        self.assertEqual(text, f"imd-comet is ready\n  TCP clients         tcp://127.0.0.1:{ports['comet.tcp']}")
+
+    def test_paths(self) -> None:
+        """A unix socket is named as the configuration names it; there is nothing to try without the listeners to try."""
+        path = self.mktemp()
+        path = f"/tmp/imd-greeting-{abs(hash(path))}"  # short enough for a socket
+        text, _ = self.greeted("logic", f"logic.http=unix:{path}", "admin.listen=")
+        self.assertEqual(text, f"imd-logic is ready\n  HTTP API            unix:{path}")
+
+    def test_job(self) -> None:
+        """One that listens nowhere says that it is ready."""
+        self.assertEqual(self.greeted("job", "admin.listen=")[0], "imd-job is ready")

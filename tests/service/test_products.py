@@ -1,0 +1,112 @@
+"""What stands behind the seams, by the configuration."""
+
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+
+from imd.backend.broker_memory import BrokerMemory
+from imd.backend.broker_redis import BrokerRedis
+from imd.backend.broker_sqlite import BrokerSqlite
+from imd.backend.presence_memory import PresenceMemory
+from imd.backend.presence_redis import PresenceRedis
+from imd.backend.registry_static import RegistryStatic
+from imd.backend.registry_zookeeper import RegistryZookeeper
+from imd.errors import ConfigError
+from imd.interfaces import Location
+from imd.service.products import discovery, storage
+from tests.contract.broker import push
+from tests.support.composition_case import CompositionCase
+from tests.support.redis import RedisServer
+
+
+class StorageTests(CompositionCase):
+    """Broker and presence."""
+
+    def test_choices(self) -> None:
+        """Each backend by its name; Redis is linked only where it is used, and before what uses it."""
+        for sets, broker, presence, names in (
+            ((), BrokerSqlite, PresenceMemory, ["broker"]),
+            (("broker.backend=memory",), BrokerMemory, PresenceMemory, ["broker"]),
+            (("broker.backend=redis",), BrokerRedis, PresenceMemory, ["redis", "broker"]),
+            (("presence.backend=redis",), BrokerSqlite, PresenceRedis, ["redis", "broker"]),
+        ):
+            stored = storage(self.process("imd", *sets))
+            self.assertIsInstance(stored.broker, broker)
+            self.assertIsInstance(stored.presence, presence)
+            self.assertEqual([part.name for part in stored.parts], names)
+
+    def test_sqlite(self) -> Deferred[None]:
+        """In the file that broker.path names, with as many partitions as configured."""
+
+        async def run() -> None:
+            stored = storage(self.process("imd", "broker.partitions=3"))
+            await self.opened(stored.parts)
+            self.assertEqual(stored.broker.partitions, 3)
+            await stored.broker.publish([(2, push(1))])
+            self.assertEqual((await stored.broker.backlog()).entries, 1)
+            self.assertTrue((self.folder / "imd.sqlite").exists())
+
+        return Deferred.fromCoroutine(run())
+
+    def test_redis(self) -> Deferred[None]:
+        """One link serves both, by its prefix and with the password in its file; the file's end of line is none of it."""
+        server = RedisServer(password="p w").start()  # a test's
+        self.addCleanup(server.stop)
+        secret = self.folder / "secret"
+        secret.write_text("p w\n")
+
+        async def run() -> None:
+            process = self.process(
+                "logic",
+                f"redis.address=unix:{server.path}",
+                f"redis.password_file={secret}",
+                "redis.prefix=blue",
+            )
+            stored = storage(process)
+            await self.opened(stored.parts)
+            await stored.broker.publish([(0, push(1))])
+            await stored.leases.renew(Location("c1", 1))
+            await stored.presence.attach(Location("c1", 1), "k", 5)
+            self.assertEqual(await stored.presence.locate_keys(["k"]), {"k": Location("c1", 1)})
+            keys = server.command("KEYS", "*")
+            self.assertTrue(keys)
+            self.assertEqual([key for key in keys if not key.startswith(b"blue:")], [])
+
+        return Deferred.fromCoroutine(run())
+
+    def test_a_password_that_cannot_be_read(self) -> None:
+        """One line with the key."""
+        process = self.process("logic", f"redis.password_file={self.folder}/../" + self.secret())
+        Path(process.settings.redis.password_file).unlink()
+        with self.assertRaisesRegex(ConfigError, r"^redis\.password_file = .*: cannot be read: no such file"):
+            storage(process)
+
+    def secret(self) -> str:
+        """A file's name, relative to the folder's parent."""
+        (self.folder / "secret").write_text("x")
+        return f"{self.folder.name}/secret"
+
+
+class DiscoveryTests(CompositionCase):
+    """Registry and assignment."""
+
+    def test_choices(self) -> None:
+        """One process knows only itself; a cluster's session is opened before what uses it."""
+        alone, cluster = discovery(self.process("imd")), discovery(self.process("job"))
+        self.assertIsInstance(alone.registry, RegistryStatic)
+        self.assertIsInstance(cluster.registry, RegistryZookeeper)
+        self.assertEqual([part.name for part in cluster.parts], ["zookeeper", "registry"])
+
+    def test_alone_owns_everything(self) -> Deferred[None]:
+        """Every partition is this process's."""
+
+        async def run() -> None:
+            owned: list[frozenset[int]] = []
+
+            async def changed(now: frozenset[int]) -> None:
+                owned.append(now)
+
+            await discovery(self.process("imd", "broker.partitions=3")).assignment.start(changed)
+            self.assertEqual(owned, [frozenset({0, 1, 2})])
+
+        return Deferred.fromCoroutine(run())
