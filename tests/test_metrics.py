@@ -55,7 +55,7 @@ class MetricsTests(SynchronousTestCase):
     """The whole of them."""
 
     def test_names(self) -> None:
-        """Unique, ours or as Prometheus names them for any process, and without the suffix that the exposition adds to counters."""
+        """Unique, ours or Prometheus' own for any process, without the suffix that the exposition adds to counters."""
         names = [metric.name for metric in Metrics().all()]
         self.assertEqual(len(names), len(set(names)))
         for name in names:

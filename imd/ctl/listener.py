@@ -1,6 +1,7 @@
 """A listener: stays connected, through losses, and counts what arrives."""
 
 from collections.abc import Callable, Coroutine
+from random import random
 from typing import Any, Protocol
 
 from twisted.application.internet import backoffPolicy
@@ -30,7 +31,18 @@ Connect = Callable[[Callable[[Pushed], None]], Coroutine[Any, Any, Connected]]
 class Listener:
     """One run of ``imdctl listen``."""
 
-    __slots__ = ("_clock", "_connect", "_count", "_running", "_say", "_show", "_stopped", "losses", "received")
+    __slots__ = (
+        "_clock",
+        "_connect",
+        "_count",
+        "_jitter",
+        "_running",
+        "_say",
+        "_show",
+        "_stopped",
+        "losses",
+        "received",
+    )
 
     def __init__(
         self,
@@ -40,12 +52,14 @@ class Listener:
         show: Callable[[Pushed], None],
         say: Callable[[str], None],
         count: int = 0,
+        jitter: Callable[[], float] = random,
     ) -> None:
         self._clock = clock
         self._connect = connect  # an authenticated client that hands its pushes to the function given
         self._show = show  # a push that arrived
         self._say = say  # what became of the connection
         self._count = count  # stop after as many pushes; 0 = go on
+        self._jitter = jitter  # seconds that each wait is longer, so that many listeners do not come back at once
         self._running: Deferred[None] | None = None  # None before run()
         self._stopped = False
         self.received = 0  # pushes
@@ -78,7 +92,7 @@ class Listener:
         return self.received >= self._count
 
     async def _listen(self) -> None:
-        delay = backoffPolicy(FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS)
+        delay = backoffPolicy(FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS, jitter=self._jitter)
         tries, stood = 0, False  # since the last good connection; whether there ever was one
         while True:
             try:

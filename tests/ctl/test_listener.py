@@ -51,7 +51,12 @@ class ListenerTests(SynchronousTestCase):
 
     def start(self, count: int = 0) -> "Deferred[None]":
         self.listener = Listener(
-            clock=self.clock, connect=self.connect, show=self.shown.append, say=self.said.append, count=count
+            clock=self.clock,
+            connect=self.connect,
+            show=self.shown.append,
+            say=self.said.append,
+            count=count,
+            jitter=lambda: 0.5,
         )
         return Deferred.fromCoroutine(self.listener.run())
 
