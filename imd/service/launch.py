@@ -11,6 +11,7 @@ from imd.service.greeting import greeting
 from imd.service.notify import Notifier
 from imd.service.options import Options
 from imd.service.process import Process, bind, process
+from imd.service.stop_signal import StopSignal
 
 Build = Callable[[Process], list[Part]]
 
@@ -43,7 +44,7 @@ def launch(options: Options, build: Build) -> Daemon:
             troubles=daemon.troubles,
             fail=daemon.fail,
         )
-        return build(made)
+        return [Part("signals", StopSignal(reactor=reactor)), *build(made)]
 
     return Daemon(
         f"imd-{role}" if role != "imd" else "imd",
