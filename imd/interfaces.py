@@ -284,6 +284,9 @@ class Registry(Protocol):
     async def lease_worker_id(self) -> int:
         """0 to 1023, no other living process has it: the part of push ids that makes them unique."""
 
+    def trouble(self) -> str | None:
+        """None while everything that was registered from here is in it: until then a name may turn out to be taken."""
+
 
 class Assignment(Protocol):
     """Shares the broker's partitions among the living jobs: each is one job's at a time."""

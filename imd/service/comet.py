@@ -105,7 +105,7 @@ def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Par
         Part("logic links", links),
         Part("comet rpc", RpcPart(answers)),
         Part("comet registration", registration),
-        Part("presence lease", LeasedServer(server, clock=process.reactor)),
+        Part("presence lease", LeasedServer(server, clock=process.reactor, unnamed=registry.trouble)),
         *_listeners(process, server),
         Part("offer to clients", Offer(registration)),
     ]

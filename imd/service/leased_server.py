@@ -1,5 +1,7 @@
 """A comet's server as a part of its process: open once presence knows it."""
 
+from collections.abc import Callable
+
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
@@ -11,29 +13,35 @@ PATIENCE_SECONDS = 2.0  # before it is said that start-up waits
 
 
 class LeasedServer:
-    """Holds back the listeners, which are opened after it: a client that came earlier could not be authenticated."""
+    """Holds back the listeners, which are opened after it: a client that came earlier could not be authenticated.
+
+    It holds itself back while its name may be another living comet's: asking for the lease would take it from that one.
+    """
 
     log = Logger(namespace="imd.service")
 
-    def __init__(self, server: Server, *, clock: Clock) -> None:
+    def __init__(self, server: Server, *, clock: Clock, unnamed: Callable[[], str | None]) -> None:
         self._server = server
         self._clock = clock
+        self._unnamed = unnamed  # why the registry does not say that the name is ours; None = it does
 
     async def open(self) -> None:
-        """Start it and wait, as long as it takes, for logic to grant it the lease. Cancelled, it is stopped again."""
+        """Wait for the name, start it, and wait for logic to grant it the lease, as long as it takes. Cancelled, it is
+        stopped again."""
+        await self._none(self._unnamed)
         self._server.start()
         try:
-            await self._granted()
+            await self._none(self._server.trouble)
         except CancelledError:
             await self._server.stop()
             raise
 
-    async def _granted(self) -> None:
+    async def _none(self, look: Callable[[], str | None]) -> None:
         began, said = self._clock.seconds(), False
-        while self._server.trouble():
+        while trouble := look():
             if not said and self._clock.seconds() - began >= PATIENCE_SECONDS:
                 said = True
-                self.log.warn("no clients are accepted yet: {trouble}", trouble=self._server.trouble())
+                self.log.warn("no clients are accepted yet: {trouble}", trouble=trouble)
             await self._pause()
 
     async def close(self) -> None:

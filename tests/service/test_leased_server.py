@@ -15,7 +15,8 @@ class LeasedServerTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.comet = Comet()
-        self.part = LeasedServer(self.comet.server, clock=self.comet.clock)
+        self.unnamed: str | None = None  # what the registry says
+        self.part = LeasedServer(self.comet.server, clock=self.comet.clock, unnamed=lambda: self.unnamed)
 
     def test_waits_for_the_lease(self) -> None:
         """Open only once logic has granted it; closed, it is given back."""
@@ -31,6 +32,18 @@ class LeasedServerTests(SynchronousTestCase):
         self.successResultOf(Deferred.fromCoroutine(self.part.close()))
         self.assertTrue(self.comet.logic.of(Renew)[-1].leaving)
         self.assertEqual(self.comet.clock.getDelayedCalls(), [])
+
+    def test_waits_for_the_name(self) -> None:
+        """While its name may be a living comet's it does not ask for the lease, which would be that one's end."""
+        self.unnamed = "comet1 is not registered yet"
+        opening = Deferred.fromCoroutine(self.part.open())
+        self.comet.clock.pump([LOOK_SECONDS] * 100)
+        self.assertNoResult(opening)
+        self.assertEqual(self.comet.logic.of(Renew), [])
+        self.unnamed = None
+        self.comet.clock.pump([LOOK_SECONDS] * 2)
+        self.successResultOf(opening)
+        self.successResultOf(Deferred.fromCoroutine(self.part.close()))
 
     def test_says_what_it_waits_for(self) -> None:
         """Once, after a while."""
