@@ -96,17 +96,42 @@ class Metrics:
         self.submitted = Counter("imd_packets_submitted", "Client packets sent on to logic, by result.", ("result",))
         # comet: what was written
         self.deliveries = Counter(
-            "imd_deliveries", "Pushed packets per channel, by target: delivered or filtered.", ("target", "outcome")
+            "imd_deliveries",
+            "Pushed packets per channel, by target: delivered, filtered, or left (the channel went before its turn).",
+            ("target", "outcome"),
         )
         self.drops = Counter("imd_drops", "Pushed packets not delivered, by layer and reason.", ("layer", "reason"))
+        self.packets_offered = Counter(
+            "imd_packets_offered", "Pushed packets offered to channels, by target.", ("target",)
+        )
+        self.items_taken = Counter("imd_items_taken", "Items of batches that comet took on.")
+        self.items_settled = Counter("imd_items_settled", "Items of which comet knows what became.")
+        self.items_left = Counter("imd_items_left", "Items that waited when comet stopped: job hears that it is gone.")
+        self.items_waiting = Gauge("imd_items_waiting", "Items that comet has not offered to all their channels yet.")
+        self.outbox_held = Counter("imd_outbox_packets_held", "Pushed packets that had to wait in an outbox.")
+        self.outbox_written = Counter("imd_outbox_packets_written", "Those of them that were written after all.")
+        self.outbox_packets = Gauge("imd_outbox_packets", "Pushed packets that wait in outboxes now.")
         self.outbox_bytes = Gauge("imd_outbox_bytes", "Bytes held for clients that do not keep up.")
         self.outbox_oldest_seconds = Gauge("imd_outbox_oldest_seconds", "Age of the oldest bytes held for a client.")
         # logic: what was accepted
+        self.asked = Counter("imd_pushes_asked", "Pushes asked for, by target.", ("target",))
+        self.asking = Gauge("imd_pushes_asking", "Pushes asked for that are not answered yet.")
         self.pushes = Counter("imd_pushes", "Pushes asked for over HTTP, by target and outcome.", ("target", "outcome"))
-        # what ``taken`` is compared with: a push to many keys or members is one share in each partition that has some of them
+        # a push to many keys or members is one share in each partition that has some of them
+        self.offered = Counter("imd_pushes_offered", "Shares of pushes given to the broker, by target.", ("target",))
+        self.offering = Gauge(
+            "imd_pushes_offering", "Shares given to the broker that it has not answered for.", ("by",)
+        )
         self.published = Counter(
             "imd_pushes_published", "Shares of pushes that the broker stored, by target.", ("target",)
         )
+        self.unpublished = Counter(
+            "imd_pushes_unpublished",
+            "Shares that the broker did not store, by reason; of unknown ones its answer was lost.",
+            ("reason",),
+        )
+        self.found = Counter("imd_backlog_found", "Entries that an earlier process had left in the broker's file.")
+        self.committed = Counter("imd_pushes_committed", "Entries that left the broker, their outcome known.")
         self.hook_calls = Counter("imd_hook_calls", "Packets that the receive hook got, by result.", ("result",))
         self.http_seconds = Histogram(
             "imd_http_seconds", "HTTP requests, by route and status.", SECONDS, ("route", "status")
@@ -114,6 +139,24 @@ class Metrics:
         # job: what was taken and handed over
         self.taken = Counter("imd_pushes_taken", "Pushes taken off the broker, by target.", ("target",))
         self.settled = Counter("imd_pushes_settled", "Pushes whose outcome is known, by target.", ("target",))
+        self.given_up = Counter(
+            "imd_pushes_given_up",
+            "Pushes taken that come again, for they were not committed: open, or settled.",
+            ("state",),
+        )
+        self.uncommitted = Gauge("imd_pushes_uncommitted", "Pushes taken off the broker and not committed.")
+        self.open_pushes = Gauge("imd_pushes_open", "Pushes taken off the broker whose outcome is not known.")
+        self.addressed = Counter(
+            "imd_packets_addressed", "Packets to each key, and to each comet for rooms and all, that pushes became."
+        )
+        self.answered = Counter("imd_packets_answered", "Packets addressed that a comet answered for.")
+        self.moved = Counter("imd_packets_moved", "Packets whose client was found elsewhere: addressed again.")
+        self.packets_given_up = Counter(
+            "imd_packets_given_up", "Packets that were under way when their partition went."
+        )
+        self.packets_under_way = Gauge("imd_packets_under_way", "Packets addressed whose outcome is not known.")
+        self.items_answered = Counter("imd_items_answered", "Items of batches that a comet answered for.")
+        self.items_unsure = Counter("imd_items_unsure", "Items sent without an answer: perhaps delivered.")
         self.handed_over = Counter(
             "imd_packets_handed_over", "Packets to channels as comets report them, by outcome.", ("outcome",)
         )
@@ -137,6 +180,9 @@ class Metrics:
         )
         self.links = Gauge("imd_links", "RPC peers by role and state (up, down).", ("role", "state"))
         # the process
+        self.start_time_seconds = Gauge(
+            "process_start_time_seconds", "When it started, in seconds since the epoch: its counters begin there."
+        )
         self.reactor_lag_seconds = Histogram("imd_reactor_lag_seconds", "How late a timer of the reactor was.", SECONDS)
 
     def all(self) -> list[Counter | Gauge | Histogram]:

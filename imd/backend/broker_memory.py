@@ -9,7 +9,8 @@ from typing import NamedTuple
 import msgspec
 
 from imd.backend.arrival import Arrival
-from imd.errors import BrokerUnavailable, Overloaded
+from imd.backend.publication import count_answered, count_refused
+from imd.errors import BrokerUnavailable, ImdError, Overloaded
 from imd.interfaces import Backlog, Clock, Entry, Receipt
 from imd.metrics import Metrics
 from imd.protocol.push import Push, dump, fingerprint, load
@@ -92,10 +93,15 @@ class BrokerMemory:
 
     async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
         """See :class:`imd.interfaces.Broker`."""
-        self._check()
-        if self._entries + len(pushes) > self._max_backlog_entries:
-            raise Overloaded(f"{self._entries} pushes wait in the broker, its limit is {self._max_backlog_entries}")
+        try:
+            self._check()
+            if self._entries + len(pushes) > self._max_backlog_entries:
+                raise Overloaded(f"{self._entries} pushes wait in the broker, its limit is {self._max_backlog_entries}")
+        except ImdError as error:
+            count_refused(self._metrics, len(pushes), error)
+            raise
         receipts = [self._append(self._partitions[number], push) for number, push in pushes]
+        count_answered(self._metrics, (push for _, push in pushes), receipts)
         for number in {number for number, _ in pushes}:
             self._partitions[number].arrival.announce()
         return receipts
@@ -168,3 +174,4 @@ class BrokerMemory:
     def _forget(self, partition: _Partition, number: int) -> None:
         if partition.stored.pop(number, None) is not None:
             self._entries -= 1
+            self._metrics.committed.add()

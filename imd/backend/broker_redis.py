@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from imd.backend.publication import count_answered, count_refused, count_unknown
 from imd.backend.redis import RedisLink
 from imd.backend.redis_connection import Argument
 from imd.backend.redis_cursor import RedisCursor
@@ -59,6 +60,7 @@ class BrokerRedis:
         "_prefix",
         "_publish",
         "_role",
+        "_tried",
         "_under_way",
         "partitions",
     )
@@ -88,6 +90,7 @@ class BrokerRedis:
         self._under_way = 0  # pushes of ours that may be in the streams or not
         self._cursors = [RedisCursor(link=link, stream=self._stream(number)) for number in range(partitions)]
         self._publish = load_script("publish")
+        self._tried: list[set[bytes]] = [set() for _ in range(partitions)]  # tokens whose deletion was not answered
         self._open = False
         self._log = Logger()
 
@@ -107,10 +110,14 @@ class BrokerRedis:
 
     async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
         """See :class:`imd.interfaces.Broker`. Atomic for up to ``CHUNK`` pushes to one partition, and not beyond."""
-        self._check()
-        if not pushes:
-            return []
-        await self._make_room(len(pushes))
+        try:
+            self._check()
+            if not pushes:
+                return []
+            await self._make_room(len(pushes))
+        except Exception as error:  # whatever it was, they are not stored, and that is counted
+            count_refused(self._metrics, len(pushes), error)
+            raise
         try:
             return await self._store(pushes)
         finally:
@@ -137,6 +144,7 @@ class BrokerRedis:
         """See :class:`imd.interfaces.Broker`."""
         self._check()
         self._cursors[partition].rewind()
+        self._tried[partition].clear()
 
     async def read(self, partition: int, limit: int, wait_seconds: float) -> list[Entry]:
         """See :class:`imd.interfaces.Broker`. After a failed or cancelled call the next one goes on where it began."""
@@ -147,11 +155,11 @@ class BrokerRedis:
             page = await self._role.told("read", self._cursors[partition].read(limit, left))
             entries, undecodable = _decode(page)
             if undecodable:
-                self._metrics.drops.add(len(undecodable), "broker", "undecodable")
                 self._log.warn(
                     "{count} entries of {stream} are no pushes", count=len(undecodable), stream=self._stream(partition)
                 )
                 await self.commit(partition, undecodable)
+                self._metrics.drops.add(len(undecodable), "broker", "undecodable")
             if entries or not page:
                 return entries
 
@@ -160,8 +168,17 @@ class BrokerRedis:
         self._check()
         for start in range(0, len(tokens), CHUNK):
             page = tokens[start : start + CHUNK]
-            await self._role.command("commit", "XDEL", self._stream(partition), *page)
+            await self._delete(partition, page)
             self._cursors[partition].forget(page)
+
+    async def _delete(self, partition: int, tokens: Sequence[bytes]) -> None:
+        """Count what was there. When the answer to a first try was lost, the second cannot tell what that one deleted."""
+        tried = self._tried[partition]
+        known = not tried.intersection(tokens)
+        tried.update(tokens)
+        deleted = await self._role.command("commit", "XDEL", self._stream(partition), *tokens)
+        tried.difference_update(tokens)
+        self._metrics.committed.add(deleted if known else len(tokens))
 
     async def backlog(self) -> Backlog:
         """See :class:`imd.interfaces.Broker`. An entry's age counts from its push's ``at_ms``."""
@@ -226,17 +243,28 @@ class BrokerRedis:
         """One partition's pushes, each with its place among the receipts."""
         for start in range(0, len(share), CHUNK):
             page = share[start : start + CHUNK]
-            keys = [self._stream(partition)]
-            arguments: list[Argument] = [self._idempotency_ms]
-            for _, push in page:
-                if push.idempotency_key:
-                    keys.append(f"{self._prefix}:{{{partition}}}:idem:{push.idempotency_key}")
-                arguments += _mark(push), dump(push)
-            length, *earlier = await self._role.run("publish", self._publish, arguments, keys, lane=partition)
-            self._lengths[partition] = length
-            for number, mark in zip(earlier[::2], earlier[1::2], strict=True):
-                place, push = page[number - 1]
-                receipts[place] = _earlier(push, mark)
+            try:
+                await self._publish_page(partition, page, receipts)
+            except Exception as error:  # whatever it was, of the page nobody knows, and the rest was not asked for
+                count_unknown(self._metrics, len(page))
+                if rest := len(share) - start - len(page):
+                    count_refused(self._metrics, rest, error)
+                raise
+            count_answered(self._metrics, (push for _, push in page), (receipts[place] for place, _ in page))
+
+    async def _publish_page(self, partition: int, page: list[tuple[int, Push]], receipts: list[Receipt]) -> None:
+        """As many as one call may have."""
+        keys = [self._stream(partition)]
+        arguments: list[Argument] = [self._idempotency_ms]
+        for _, push in page:
+            if push.idempotency_key:
+                keys.append(f"{self._prefix}:{{{partition}}}:idem:{push.idempotency_key}")
+            arguments += _mark(push), dump(push)
+        length, *earlier = await self._role.run("publish", self._publish, arguments, keys, lane=partition)
+        self._lengths[partition] = length
+        for number, mark in zip(earlier[::2], earlier[1::2], strict=True):
+            place, push = page[number - 1]
+            receipts[place] = _earlier(push, mark)
 
 
 async def _gather(work: list[Deferred[Any]]) -> list[Any]:

@@ -10,6 +10,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from imd.backend.arrival import Arrival
+from imd.backend.publication import count_answered, count_refused
 from imd.backend.sqlite_writer import Run, Settle, SqliteWriter
 from imd.errors import BrokerUnavailable, Overloaded
 from imd.interfaces import Backlog, Clock, Entry, Reactor, Receipt
@@ -140,6 +141,7 @@ class BrokerSqlite:
             await self._writer.close()
             raise
         self._next = last + 1
+        self._metrics.found.add(self._entries)
 
     async def close(self) -> None:
         """Write what is under way and let the file go; a waiting ``read`` raises."""
@@ -155,7 +157,9 @@ class BrokerSqlite:
         """See :class:`imd.interfaces.Broker`."""
         waiting = self._entries + self._incoming
         if waiting + len(pushes) > self._max_backlog_entries:
-            raise Overloaded(f"{waiting} pushes wait in the broker, its limit is {self._max_backlog_entries}")
+            full = Overloaded(f"{waiting} pushes wait in the broker, its limit is {self._max_backlog_entries}")
+            count_refused(self._metrics, len(pushes), full)
+            raise full
         rows = [_Row(self._next + at, number, push, dump(push)) for at, (number, push) in enumerate(pushes)]
         self._next += len(rows)
         self._incoming += len(rows)
@@ -205,8 +209,10 @@ class BrokerSqlite:
 
     def _stored(self, rows: list[_Row], receipts: list[Receipt] | None) -> None:
         self._incoming -= len(rows)
-        if receipts is None:
+        if receipts is None:  # undone, and whoever waits is told so
+            count_refused(self._metrics, len(rows), BrokerUnavailable())
             return
+        count_answered(self._metrics, (row.push for row in rows), receipts)
         stored = [
             row for row, receipt in zip(rows, receipts, strict=True) if not (receipt.repeated or receipt.conflict)
         ]
@@ -218,6 +224,7 @@ class BrokerSqlite:
 
     def _deleted(self, entries: int | None) -> None:
         self._entries -= entries or 0
+        self._metrics.committed.add(entries or 0)
 
     async def _load(self, partition: int, limit: int) -> list[Entry]:
         """The next entries from the file; what cannot be decoded is dropped here."""
@@ -241,10 +248,10 @@ class BrokerSqlite:
             try:
                 entries.append(Entry(_token(seq), load(data)))
             except msgspec.DecodeError:
-                self._metrics.drops.add(1, "broker", "undecodable")
                 bad.append(_token(seq))
         if bad:
             await self.commit(partition, bad)
+            self._metrics.drops.add(len(bad), "broker", "undecodable")
         return entries
 
 

@@ -30,6 +30,7 @@ class Connections:
         "_leases",
         "_metrics",
         "_now",
+        "_offering",
         "_presence",
         "_public_comets",
         "_rooms",
@@ -58,6 +59,7 @@ class Connections:
         self._ids = ids
         self._now = now  # the wall clock, seconds since the epoch
         self._metrics = metrics
+        self._offering = 0  # kicks for which the broker has not answered
         self._public_comets = public_comets  # whether a comet may listen beyond its own machine
 
     async def connect(self, request: rpc.Connect) -> rpc.Connected:
@@ -138,8 +140,18 @@ class Connections:
                 server=displaced.server,
                 boot=displaced.boot,
             )
-            await self._broker.publish([(partition_of(key, self._broker.partitions), kick)])
+            await self._offer(partition_of(key, self._broker.partitions), kick)
         except (Unavailable, Overloaded) as error:
             self._log.warn("a replaced connection on {server} stays: {error}", server=displaced.server, error=error)
-        else:
-            self._metrics.published.add(1, "kick")
+
+    async def _offer(self, partition: int, kick: Push) -> None:
+        self._metrics.offered.add(1, "kick")
+        self._offers(1)
+        try:
+            await self._broker.publish([(partition, kick)])
+        finally:
+            self._offers(-1)
+
+    def _offers(self, change: int) -> None:
+        self._offering += change
+        self._metrics.offering.set(self._offering, "kick")

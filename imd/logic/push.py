@@ -1,6 +1,9 @@
 """Accepts pushes: gives each an id and puts it into the broker, in one share per partition that it concerns."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any
+
+from twisted.internet.defer import CancelledError
 
 from imd.errors import BadRequest, BodyTooLarge, ImdError
 from imd.interfaces import Broker, Receipt
@@ -21,7 +24,7 @@ class Pusher:
     With another operation or body it is a ``conflict`` as soon as one of its targets has seen the key.
     """
 
-    __slots__ = ("_broker", "_ids", "_limits", "_metrics", "_now")
+    __slots__ = ("_asking", "_broker", "_ids", "_limits", "_metrics", "_now", "_offering")
 
     def __init__(
         self, *, broker: Broker, ids: IdMaker, now: Callable[[], float], limits: PushLimits, metrics: Metrics
@@ -31,6 +34,8 @@ class Pusher:
         self._now = now  # the wall clock, seconds since the epoch
         self._limits = limits
         self._metrics = metrics
+        self._asking = 0  # pushes whose outcome is not known
+        self._offering = 0  # shares for which the broker has not answered
 
     async def push(self, requests: Sequence[PushRequest], *, pusher: str = "") -> list[PushResult]:
         """Accept all of them, or none; answers in their order, and pushes to one target keep it too.
@@ -39,12 +44,16 @@ class Pusher:
         :class:`imd.errors.BadRequest` (which names the item of an array, and its field) and
         :class:`imd.errors.BodyTooLarge` before anything is stored; else what :meth:`imd.interfaces.Broker.publish` raises.
         """
+        return await self._counted([request.to.targets for request in requests], self._push(requests, pusher))
+
+    async def _push(self, requests: Sequence[PushRequest], pusher: str) -> list[PushResult]:
         if len(requests) > self._limits.pushes:
             raise BadRequest(f"more than {self._limits.pushes} pushes in one array")
         orders: list[Order] = []
         for index, request in enumerate(requests):
             try:
-                orders.append(self._checked(request.order(pusher)))
+                orders.append(request.order(pusher))
+                self._limits.check(orders[-1])
             except (BadRequest, BodyTooLarge) as error:
                 if len(requests) == 1:
                     raise
@@ -53,49 +62,46 @@ class Pusher:
 
     async def push_keys(self, operation: int, body: bytes, keys: Iterable[str]) -> int:
         """A live push to connections; its id. Keys that cannot be anybody's are skipped, as unknown ones are."""
-        possible = tuple(key for key in dict.fromkeys(keys) if 0 < len(key.encode()) <= MAX_KEY_BYTES)
-        return await self._push_order(Order(operation, body, keys=possible))
+        named = dict.fromkeys(keys)
+        possible = tuple(key for key in named if 0 < len(key.encode()) <= MAX_KEY_BYTES)
+        self._skip(len(named) - len(possible))
+        return await self._push_order("keys", Order(operation, body, keys=possible))
 
     async def push_members(self, operation: int, body: bytes, mids: Iterable[int]) -> int:
         """A push to every connection of some members; its id. 0 is nobody and skipped."""
-        return await self._push_order(Order(operation, body, mids=tuple(mid for mid in dict.fromkeys(mids) if mid)))
+        named = dict.fromkeys(mids)
+        possible = tuple(mid for mid in named if mid)
+        self._skip(len(named) - len(possible))
+        return await self._push_order("members", Order(operation, body, mids=possible))
 
     async def push_room(self, operation: int, body: bytes, room: str) -> int:
         """A live push to the channels of a room, by its whole id; its id."""
-        return await self._push_order(Order(operation, body, rooms=(room,)))
+        return await self._push_order("room", Order(operation, body, rooms=(room,)))
 
     async def push_all(self, operation: int, body: bytes, speed: int = 0) -> int:
         """A live push to every connection, ``speed`` of them a second over the whole cluster (0 = at once); its id."""
-        return await self._push_order(Order(operation, body, all=True, speed=speed))
+        return await self._push_order("all", Order(operation, body, all=True, speed=speed))
 
-    async def _push_order(self, order: Order) -> int:
+    async def _push_order(self, target: str, order: Order) -> int:
+        return int((await self._counted([[target]], self._take(order)))[0].id)
+
+    async def _take(self, order: Order) -> list[PushResult]:
         """goim's way: an order whose targets were all skipped is accepted for nobody."""
         if not order.targets:
-            return self._ids.make()
-        return int((await self._accept([self._checked(order)]))[0].id)
+            return [PushResult(str(self._ids.make()), Result.ACCEPTED)]
+        self._limits.check(order)
+        return await self._accept([order])
 
-    def _checked(self, order: Order) -> Order:
-        try:
-            self._limits.check(order)
-        except ImdError as error:
-            self._count([order], error.name)
-            raise
-        return order
+    def _skip(self, names: int) -> None:
+        """Keys and members that nobody can be."""
+        if names:
+            self._metrics.drops.add(names, "logic", "impossible")
 
     async def _accept(self, orders: Sequence[Order]) -> list[PushResult]:
         at_ms = int(self._now() * 1000)
-        try:
-            shares = [order.shares(self._ids.make(), at_ms, self._broker.partitions) for order in orders]
-            receipts = iter(await self._publish([share for each in shares for share in each]))
-        except ImdError as error:
-            self._count(orders, error.name)
-            raise
-        results = []
-        for order, each in zip(orders, shares, strict=True):
-            result = _result_of([next(receipts) for _ in each])
-            self._count([order], result.result.value)
-            results.append(result)
-        return results
+        shares = [order.shares(self._ids.make(), at_ms, self._broker.partitions) for order in orders]
+        receipts = iter(await self._publish([share for each in shares for share in each]))
+        return [_result_of([next(receipts) for _ in each]) for each in shares]
 
     async def _publish(self, shares: Sequence[tuple[int, Push]]) -> list[Receipt]:
         stored_bytes = sum(len(push.body) for _, push in shares)
@@ -103,16 +109,46 @@ class Pusher:
             raise BodyTooLarge(
                 f"bodies of {stored_bytes} bytes for all partitions and rooms, at most {self._limits.stored_bytes}"
             )
-        receipts = await self._broker.publish(shares)
-        for (_, push), receipt in zip(shares, receipts, strict=True):
-            if not (receipt.repeated or receipt.conflict):
-                self._metrics.published.add(1, push.target.name.lower())
-        return receipts
+        for _, push in shares:
+            self._metrics.offered.add(1, push.target.name.lower())
+        self._offers(len(shares))
+        try:
+            return await self._broker.publish(shares)
+        finally:
+            self._offers(-len(shares))
 
-    def _count(self, orders: Iterable[Order], outcome: str) -> None:
-        for order in orders:
-            for target in order.targets:
-                self._metrics.pushes.add(1, target, outcome)
+    def _offers(self, change: int) -> None:
+        self._offering += change
+        self._metrics.offering.set(self._offering, "push")
+
+    async def _counted(
+        self, asked: Sequence[Sequence[str]], work: Coroutine[Any, Any, list[PushResult]]
+    ) -> list[PushResult]:
+        """Each push, by its targets, is counted as asked for, and once by what became of it, whatever becomes of ``work``."""
+        self._asks(asked, 1)
+        outcomes = ["error"] * len(asked)
+        try:
+            results = await work
+            outcomes = [result.result.value for result in results]
+            return results
+        except CancelledError:  # the deadline of its HTTP request has passed
+            outcomes = ["cancelled"] * len(asked)
+            raise
+        except ImdError as error:
+            outcomes = [error.name] * len(asked)
+            raise
+        finally:
+            self._asks(asked, -1)
+            for targets, outcome in zip(asked, outcomes, strict=True):
+                for target in targets:
+                    self._metrics.pushes.add(1, target, outcome)
+
+    def _asks(self, asked: Sequence[Sequence[str]], change: int) -> None:
+        for targets in asked:
+            self._asking += change * len(targets)
+            for target in targets if change > 0 else ():
+                self._metrics.asked.add(1, target)
+        self._metrics.asking.set(self._asking)
 
 
 def _result_of(receipts: Sequence[Receipt]) -> PushResult:

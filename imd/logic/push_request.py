@@ -26,6 +26,12 @@ class To(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rooms: tuple[str, ...] = ()  # several of them
     all: bool = False  # every connection there is
 
+    @property
+    def targets(self) -> list[str]:
+        """The kinds of targets that it names, as metrics name them; ``nobody`` when there is none."""
+        named = {"keys": self.keys, "members": self.mids, "room": self.room is not None or self.rooms, "all": self.all}
+        return [target for target, some in named.items() if some] or ["nobody"]
+
 
 class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One push. Its shape is checked when it is decoded, its values when it is accepted."""

@@ -4,7 +4,7 @@ import time
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from imd.backend.broker_redis import BrokerRedis
@@ -90,6 +90,23 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
         self.assertEqual(await broker.read(0, 10, 0), [])
         await self.publish(broker, 0, 2)
         self.assertEqual(await self.ids(broker, 0), [2])
+
+    async def test_lost_answers_are_counted(self) -> None:
+        """A publish that was not answered is unknown; a commit tried again counts what the first try may have deleted."""
+        broker = await self.make_broker()
+        await self.publish(broker, 0, 1, 2, 3)
+        tokens = [entry.token for entry in await self.read_all(broker, 0)]
+        self.server.command("CLIENT", "PAUSE", "2000", "ALL")
+        calls = [Deferred.fromCoroutine(broker.commit(0, tokens)), Deferred.fromCoroutine(self.publish(broker, 1, 4))]
+        await self.pass_time(0.05)
+        for call in calls:
+            call.cancel()
+            with self.assertRaises(CancelledError):
+                await call
+        self.server.command("CLIENT", "UNPAUSE")
+        await broker.commit(0, tokens)
+        self.assertEqual(self.metrics.committed.value(), 3)
+        self.assertEqual(dict(self.metrics.unpublished.values), {("unknown",): 1})
 
     async def test_forgotten_scripts(self) -> None:
         """After SCRIPT FLUSH the next publish brings the script along."""

@@ -369,6 +369,31 @@ class BrokerContract(_Case):
         self.assertEqual(identities(await broker.read(0, 2, 0.5)), [1])
         self.assertEqual((await broker.backlog()).entries, 1)
 
+    # accounts
+
+    async def test_each_share_is_counted_once(self) -> None:
+        """As stored, or with why not; what left the broker is counted too, and the backlog is the rest."""
+        broker = await self.make_broker(max_backlog_entries=5)
+        metrics = self.metrics
+        await broker.publish([(0, push(1)), (1, push(2, key="k")), (0, push(3))])
+        await broker.publish([(1, push(4, key="k")), (1, push(5, key="k", body=b"another"))])
+        with self.assertRaises(Overloaded):
+            await self.publish(broker, 0, *range(6, 10))
+        stored = dict(metrics.published.values)
+        await self.spoil(broker, 2)
+        await broker.rewind(2)
+        self.assertEqual(await self.ids(broker, 2), [])
+        tokens = [entry.token for entry in await self.read_all(broker, 0)]
+        await broker.commit(0, [*tokens, *tokens])
+        await broker.commit(0, tokens)
+        await broker.close()
+        with self.assertRaises(BrokerUnavailable):
+            await self.publish(broker, 0, 10)
+        self.assertEqual(stored, {("room",): 3})
+        expected = {("repeated",): 1, ("conflict",): 1, ("overloaded",): 4, ("broker_unavailable",): 1}
+        self.assertEqual(dict(metrics.unpublished.values), expected)
+        self.assertEqual(metrics.committed.value(), 3)  # two by hand, and the one that was no push
+
     async def test_a_closed_broker_refuses(self) -> None:
         """Every call raises BrokerUnavailable, and ``trouble`` says so."""
         broker = await self.make_broker()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -27,9 +27,12 @@ class Tap:
         self.inner = inner
         self.partitions = inner.partitions
         self.calls: list[list[tuple[int, Push]]] = []
+        self.answers = True  # else a publish waits for ever
 
     async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
         self.calls.append(list(pushes))
+        if not self.answers:
+            await Deferred()
         return await self.inner.publish(pushes)
 
     def __getattr__(self, name: str) -> Any:
@@ -174,6 +177,33 @@ class PusherTests(PusherCase):
         self.assertEqual(self.metrics.pushes.value("all", "repeated"), 1)
         self.assertEqual(self.metrics.published.value("room"), 2)
         self.assertEqual(self.metrics.published.value("all"), 1)
+        self.assertEqual((self.metrics.offered.value("room"), self.metrics.offered.value("all")), (4, 2))
+        self.assertEqual((self.metrics.asking.value(), self.metrics.offering.value("push")), (0, 0))
+
+    def test_every_push_has_one_outcome(self) -> None:
+        """Refused, cancelled or failed: each is counted as asked for, and once by its outcome. An array counts whole."""
+        good = PushRequest(to=To(all=True), op=1, body="x")
+        self.refused(BadRequest, PushRequest(to=To(), op=1, body="x"))
+        self.refused(BadRequest, PushRequest(to=To(room="r"), op=1))
+        self.refused(BadRequest, good, PushRequest(to=To(keys=("",), mids=(1,)), op=1, body="x"))
+        self.pusher = self.make(pushes=1)
+        self.refused(BadRequest, good, good)
+        self.broker.answers = False
+        asked = Deferred.fromCoroutine(self.pusher.push([good]))
+        self.assertEqual((self.metrics.asking.value(), self.metrics.offering.value("push")), (1, 1))
+        asked.cancel()
+        self.failureResultOf(asked, CancelledError)
+        outcomes = {
+            ("nobody", "bad_request"): 1,
+            ("room", "bad_request"): 1,
+            ("keys", "bad_request"): 1,
+            ("members", "bad_request"): 1,
+            ("all", "bad_request"): 3,
+            ("all", "cancelled"): 1,
+        }
+        self.assertEqual(dict(self.metrics.pushes.values), outcomes)
+        self.assertEqual(sum(self.metrics.asked.values.values()), sum(outcomes.values()))
+        self.assertEqual((self.metrics.asking.value(), self.metrics.offering.value("push")), (0, 0))
 
 
 class GoimPushTests(PusherCase):
@@ -208,6 +238,8 @@ class GoimPushTests(PusherCase):
     def test_nobody(self) -> None:
         """Only impossible targets: accepted for nobody, nothing is stored."""
         self.assertEqual(self.run_push(self.pusher.push_keys(7, b"x", [""])), [])
+        self.assertEqual(self.metrics.drops.value("logic", "impossible"), 1)
+        self.assertEqual(self.metrics.pushes.value("keys", "accepted"), 1)
 
     def test_body_limit(self) -> None:
         """The body's limit holds here too."""
