@@ -14,8 +14,9 @@ def new_curve_keys(file: Path) -> None:
 
     Only FILE's owner may read it.
 
-    Give every process its own pair: `rpc.curve_secret_key_file` names its FILE, and `rpc.curve_allowed_keys` lists the
-    public keys of the peers that may connect. A file that exists is never replaced.
+    Give every process its own pair: `rpc.curve_secret_key_file` names its FILE. The file that
+    `rpc.curve_allowed_keys_file` names lists the public keys of the peers that may connect, one a line: in logic's the
+    comets', in a comet's the jobs'. A file that exists is never replaced.
 
     \b
     imdctl new-curve-keys /etc/imd/comet.key_secret
@@ -29,5 +30,5 @@ def new_curve_keys(file: Path) -> None:
     except OSError as error:
         raise click.ClickException(f"{file}: cannot be made: {error.strerror}") from None
     click.echo(f'For this process:\n\n[rpc]\ncurve_secret_key_file = "{file.absolute()}"\n', err=True)
-    click.echo("For rpc.curve_allowed_keys of its peers, the public key:", err=True)
+    click.echo("For the file that rpc.curve_allowed_keys_file of its peers names, the public key:", err=True)
     click.echo(public)
