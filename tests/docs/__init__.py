@@ -1,0 +1,1 @@
+"""README.md and docs/ are true: their examples are run, their tables compared with the code."""

@@ -1,0 +1,63 @@
+"""What README.md and docs/ tell people to type works as it stands there."""
+
+import signal
+import subprocess
+from typing import ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.docs.page import PAGES, ROOT, Page
+from tests.docs.terminal import Terminal
+
+NOT_TYPED_HERE = ("make ",)  # tests/test_packaging.py and the tests of twistd run what these do
+
+
+class ExampleTests(SynchronousTestCase):
+    """One imd, as `make run` starts it, and a terminal beside it."""
+
+    terminal: ClassVar[Terminal]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.terminal = Terminal()
+
+    @classmethod
+    def tearDownClass(cls) -> None:
+        cls.terminal.end()
+
+    def test_pages(self) -> None:
+        """Every command of every page does what stands below it; listeners are the next test's."""
+        for path in PAGES:
+            page = Page(str(path.relative_to(ROOT)))
+            for example in page.examples():
+                if not example.command.startswith(NOT_TYPED_HERE) and "imdctl listen" not in example.command:
+                    with self.subTest(page=page.name, command=example.command):
+                        self.terminal.check(example)
+
+    def test_the_first_push(self) -> None:
+        """Who listens as README.md says gets each of the pushes that follow there."""
+        examples = Page("README.md").examples()
+        listening = next(example for example in examples if "imdctl listen" in example.command)
+        pushes = examples[examples.index(listening) + 1 :]
+        self.assertEqual(len(pushes), 3, "imdctl push, goim's way, and JSON")
+        listener = self.terminal.start(listening.command)
+        self.addCleanup(_end, listener)
+        assert listener.stdout is not None
+        for push in pushes:
+            self.terminal.check(push)
+            self.assertEqual(listener.stdout.readline(), "1000 hello\n", push.command)
+
+    def test_the_greeting(self) -> None:
+        """What imd says when it is ready can be pasted."""
+        lines = [line.split(maxsplit=1)[1] for line in self.terminal.imd.log.splitlines() if line.startswith("  ")]
+        listening, push = (next(line for line in lines if line.startswith(name)) for name in ("imdctl", "curl"))
+        listener = self.terminal.start(listening)
+        self.addCleanup(_end, listener)
+        assert listener.stdout is not None
+        self.assertEqual(self.terminal.run(push), '{"code":0,"message":""}')
+        self.assertEqual(listener.stdout.readline(), "1000 hello\n")
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
