@@ -1,5 +1,6 @@
 """twistd's `imd-job`: takes pushes off the broker and hands them to the comets."""
 
+from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from imd.config import Role
@@ -75,20 +76,20 @@ def job_parts(process: Process, found: Discovery, stored: Storage) -> list[Part]
     return [
         Part("comet links", links),
         Part("dispatch", dispatcher),
-        Part("partitions", PartitionsPart(found.assignment, dispatcher)),
+        Part("partitions", PartitionsPart(found.assignment, dispatcher.assigned)),
     ]
 
 
 class PartitionsPart:
     """This job's share of the broker, from open to close."""
 
-    def __init__(self, assignment: Assignment, dispatcher: Dispatcher) -> None:
+    def __init__(self, assignment: Assignment, assigned: Callable[[frozenset[int]], Awaitable[None]]) -> None:
         self._assignment = assignment
-        self._dispatcher = dispatcher
+        self._assigned = assigned  # told all that is owned, at each change
 
     async def open(self) -> None:
         """Take part in the sharing."""
-        await self._assignment.start(self._dispatcher.assigned)
+        await self._assignment.start(self._assigned)
 
     async def close(self) -> None:
         """Leave, what is under way settled."""
