@@ -32,6 +32,7 @@ class Dispatcher:
         "_broker_product",
         "_clock",
         "_comets",
+        "_leaving",
         "_metrics",
         "_now_ms",
         "_partitions",
@@ -63,6 +64,10 @@ class Dispatcher:
         self._presence_product = Product(name="presence", clock=clock, settings=self._settings)
         self._router = Router(presence=presence, rooms=rooms, comets=comets, metrics=metrics)
         self._partitions: dict[int, Partition] = {}  # those that are ours
+        metrics.uncommitted.read = lambda: self._sum(lambda partition: partition.uncommitted)
+        metrics.open_pushes.read = lambda: self._sum(lambda partition: partition.open)
+        metrics.packets_under_way.read = lambda: self._sum(lambda partition: partition.packets_under_way)
+        self._leaving: list[Partition] = []  # those that are given up, while what they have under way settles
         self._polling: Deferred[None] | None = None  # looks at the backlog; None while closed
 
     async def open(self) -> None:
@@ -83,14 +88,20 @@ class Dispatcher:
 
     async def assigned(self, partitions: frozenset[int]) -> None:
         """Read these from now on, and no others; returns once the others may be someone else's. One call at a time."""
-        given_up = [self._partitions.pop(number) for number in sorted(self._partitions.keys() - partitions)]
+        self._leaving = given_up = [
+            self._partitions.pop(number) for number in sorted(self._partitions.keys() - partitions)
+        ]
         for number in sorted(partitions - self._partitions.keys()):
             self._partitions[number] = self._partition(number)
             self._partitions[number].start()
         self._metrics.partitions.set(len(self._partitions))
         await gatherResults([Deferred.fromCoroutine(partition.stop()) for partition in given_up])
+        self._leaving = []
         if given_up or partitions:
             self.log.info("This job owns partitions {partitions}", partitions=sorted(partitions))
+
+    def _sum(self, figure: Callable[[Partition], int]) -> int:
+        return sum(map(figure, (*self._partitions.values(), *self._leaving)))
 
     def _partition(self, number: int) -> Partition:
         return Partition(

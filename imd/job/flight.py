@@ -10,3 +10,4 @@ class Flight:
 
     tokens: Sequence[bytes]  # the broker's names of its entries
     open: int  # pushes that are not settled
+    given_up: bool = False  # it was counted as coming again: what becomes of its pushes here counts no more

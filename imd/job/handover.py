@@ -40,9 +40,11 @@ class HandOver:
         "_looking",
         "_metrics",
         "_now_ms",
+        "_parcels",
         "_presence",
         "_router",
         "_settings",
+        "under_way",
     )
 
     def __init__(
@@ -66,6 +68,8 @@ class HandOver:
         self._settings = settings
         self._landed = landed  # told when the last push of a flight is settled
         self._lanes: dict[Location, Lane] = {}
+        self._parcels = 0  # whose outcome is not known
+        self.under_way = 0  # packets in them that are not counted yet
         self._looking: set[Deferred[None]] = set()  # one for each parcel whose clients are looked for again
 
     async def send(self, deliveries: Sequence[Delivery]) -> None:
@@ -80,7 +84,8 @@ class HandOver:
                     await self.send([delivery])
                 return
             self.log.failure("Push {id} cannot be delivered", id=deliveries[0].push.id)
-            self._drop(1, "error")
+            self._metrics.addressed.add()
+            self._metrics.drops.add(1, "job", "error")
             parcels = []
         self._dispatch(parcels)
         for delivery in deliveries:
@@ -92,6 +97,9 @@ class HandOver:
             looking.cancel()
         for lane in self._lanes.values():
             lane.stop()
+        self._metrics.packets_given_up.add(self.under_way)
+        self._metrics.items_unsure.add(self._parcels)  # at most: some were never sent
+        self.under_way = self._parcels = 0
 
     # --- lanes ------------------------------------------------------------------------------------------------------------
 
@@ -100,6 +108,9 @@ class HandOver:
         for parcel in parcels:
             for delivery in parcel.deliveries:
                 delivery.open += 1
+            self._metrics.addressed.add(parcel.packets)
+            self.under_way += parcel.packets
+            self._parcels += 1
             lane = lanes[parcel.location] = self._lane(parcel.location)
             lane.offer(parcel)
         for lane in lanes.values():
@@ -127,6 +138,10 @@ class HandOver:
 
     def _settle(self, parcel: Parcel, outcome: rpc.Outcome | Miss) -> None:
         """A lane knows what became of a parcel."""
+        if not isinstance(outcome, Miss):
+            self._metrics.items_answered.add()
+        elif outcome in (Miss.LOST, Miss.ERROR):
+            self._metrics.items_unsure.add()
         try:
             if isinstance(outcome, Miss):
                 done = not self._missed(parcel, outcome)
@@ -148,12 +163,19 @@ class HandOver:
         ):
             if count:
                 self._metrics.handed_over.add(count, label)
-        if not outcome.unknown or parcel.item.kind is not Kind.KEYS:
+        unknown: Sequence[str] = ()
+        if outcome.unknown and parcel.item.kind is Kind.KEYS:
+            said = set(outcome.unknown)
+            unknown = [key for key in parcel.item.keys if key in said]
+        answered = parcel.packets - len(unknown)
+        self._metrics.answered.add(answered)
+        self._counted(parcel, answered)
+        if not unknown:
             return False
         if parcel.looks >= MAX_LOOKS:
-            self._drop(len(outcome.unknown), "not_connected")
+            self._drop(parcel, len(unknown), "not_connected")
             return False
-        self._look(parcel, outcome.unknown, None)
+        self._look(parcel, unknown, None)
         return True
 
     def _missed(self, parcel: Parcel, miss: Miss) -> bool:
@@ -162,14 +184,22 @@ class HandOver:
         if moved and parcel.item.kind is Kind.KEYS and parcel.looks < MAX_LOOKS:
             self._look(parcel, parcel.item.keys, miss)
             return True
-        self._drop(parcel.packets, miss.reason)
+        self._drop(parcel, parcel.packets, miss.reason)
         return False
 
-    def _drop(self, packets: int, reason: str) -> None:
+    def _drop(self, parcel: Parcel, packets: int, reason: str) -> None:
         if packets:
             self._metrics.drops.add(packets, "job", reason)
+            self._counted(parcel, packets)
+
+    def _counted(self, parcel: Parcel, packets: int) -> None:
+        """The outcome of so many of its packets has gone into a counter."""
+        parcel.left -= packets
+        self.under_way -= packets
 
     def _close(self, parcel: Parcel) -> None:
+        self._drop(parcel, parcel.left, "error")  # nothing is left, but for a bug in its accounts
+        self._parcels -= 1
         for delivery in parcel.deliveries:
             self._release(delivery)
 
@@ -178,6 +208,8 @@ class HandOver:
         if delivery.open:
             return
         push, flight = delivery.push, delivery.flight
+        if flight.given_up:
+            return
         self._metrics.settled.add(1, push.target.name.lower())
         self._metrics.delivery_seconds.observe(max(0, self._now_ms() - push.at_ms) / 1000)
         flight.open -= 1
@@ -206,14 +238,12 @@ class HandOver:
             raise
         except Exception:  # a bug in one parcel must not keep its partition from committing
             self.log.failure("The clients of a parcel could not be looked for")
-            self._drop(len(keys), "error")
         self._close(parcel)
 
     async def _look_for_unknown(self, parcel: Parcel, keys: Sequence[str]) -> None:
         """The comet does not know these keys: wherever they are now, they did not get it."""
         found = await self._presence.persist(lambda: self._router.look_again(parcel, keys))
-        self._readdress(parcel, found)
-        self._drop(self._missing(parcel, keys, found), "not_connected")
+        self._readdress(parcel, keys, found)
 
     async def _look_for_moved(self, parcel: Parcel, keys: Sequence[str], miss: Miss) -> None:
         """The comet is away. Who is elsewhere by now gets it there; nobody gets it twice at the same place."""
@@ -222,15 +252,22 @@ class HandOver:
             if seconds:
                 await pause(self._clock, seconds)
             found = await self._presence.persist(partial(self._router.look_again, parcel, keys))
-            stayed = found.pop(parcel.location, {})
-            self._readdress(parcel, found)
-            self._drop(self._missing(parcel, keys, {parcel.location: stayed, **found}), "not_connected")
-            keys = [key for key in keys if key in stayed]
+            here = found.pop(parcel.location, {})
+            if back := {key: mid for key, mid in here.items() if key not in keys}:
+                found[parcel.location] = back  # a member under a new key there: that one did not get it
+            self._readdress(parcel, [key for key in keys if key not in here], found)
+            keys = [key for key in keys if key in here]
             if not keys:
                 return
-        self._drop(len(keys), miss.reason)
+        self._drop(parcel, len(keys), miss.reason)
 
-    def _readdress(self, parcel: Parcel, found: dict[Location, dict[str, int]]) -> None:
+    def _readdress(self, parcel: Parcel, keys: Sequence[str], found: dict[Location, dict[str, int]]) -> None:
+        """The parcel's packets for ``keys`` go where these clients were found, or are lost. A member may be back under more
+        keys than before, or fewer."""
+        missing = self._missing(parcel, keys, found)
+        self._drop(parcel, missing, "not_connected")
+        self._metrics.moved.add(len(keys) - missing)
+        self._counted(parcel, len(keys) - missing)
         self._dispatch([self._router.readdress(parcel, location, keys) for location, keys in found.items()])
 
     @staticmethod

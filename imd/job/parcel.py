@@ -12,7 +12,7 @@ NO_MEMBERS: Mapping[str, int] = {}
 class Parcel:
     """What a lane carries. Several deliveries share one when pushes to a room were merged."""
 
-    __slots__ = ("deliveries", "item", "location", "looks", "mids")
+    __slots__ = ("deliveries", "item", "left", "location", "looks", "mids")
 
     def __init__(
         self,
@@ -28,10 +28,11 @@ class Parcel:
         self.deliveries = deliveries
         self.mids = mids  # MEMBERS: whose each key is; empty for other targets
         self.looks = looks  # how often its keys were looked up again
+        self.left = self.packets  # of its packets, those whose outcome is not counted yet
 
     @property
     def packets(self) -> int:
-        """What is lost when it is dropped: packets, times keys where there are some. A kick is no packet."""
+        """What is counted for it: packets, times keys where there are some. A kick is no packet."""
         if self.item.kind is rpc.Kind.KICK:
             return 0
         return self.item.count * (len(self.item.keys) if self.item.kind is rpc.Kind.KEYS else 1)

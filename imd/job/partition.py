@@ -85,6 +85,23 @@ class Partition:
                 number=self._number,
                 count=len(self._flights),
             )
+        while self._flights:
+            self._give_up(self._flights.popleft())
+
+    @property
+    def uncommitted(self) -> int:
+        """Pushes that were taken and are not committed."""
+        return sum(len(flight.tokens) for flight in self._flights)
+
+    @property
+    def open(self) -> int:
+        """Those of them whose outcome is not known."""
+        return sum(flight.open for flight in self._flights)
+
+    @property
+    def packets_under_way(self) -> int:
+        """What was addressed and has no outcome yet."""
+        return self._hand_over.under_way
 
     # --- reading ----------------------------------------------------------------------------------------------------------
 
@@ -126,7 +143,14 @@ class Partition:
             await self._hand_over.send(deliveries)
         except Exception:  # cancelled while presence was away, or a bug: it comes again
             self._flights.remove(flight)
+            self._give_up(flight)
             raise
+
+    def _give_up(self, flight: Flight) -> None:
+        """It comes again."""
+        flight.given_up = True
+        self._metrics.given_up.add(flight.open, "open")
+        self._metrics.given_up.add(len(flight.tokens) - flight.open, "settled")
 
     # --- committing -------------------------------------------------------------------------------------------------------
 

@@ -108,7 +108,12 @@ class Router:
 
     def _poison(self, group: Sequence[Delivery]) -> None:
         self.log.failure("Push {id} cannot be delivered", id=group[0].push.id)
-        self._metrics.drops.add(len(group), "job", "error")
+        self._drop(len(group), "error")
+
+    def _drop(self, packets: int, reason: str) -> None:
+        """Packets that get no parcel, for there is nobody to address."""
+        self._metrics.addressed.add(packets)
+        self._metrics.drops.add(packets, "job", reason)
 
     # --- addressing -------------------------------------------------------------------------------------------------------
 
@@ -126,7 +131,7 @@ class Router:
 
     def _to_room(self, group: list[Delivery], hosts: Sequence[Location]) -> list[Parcel]:
         if not hosts:
-            self._metrics.drops.add(len(group), "job", "not_connected")
+            self._drop(len(group), "not_connected")
             return []
         if len(group) > 1:
             self._metrics.merged.add(len(group))
@@ -144,7 +149,7 @@ class Router:
             else:
                 where.setdefault(location, []).append(key)
         if missing:
-            self._metrics.drops.add(missing, "job", "not_connected")
+            self._drop(missing, "not_connected")
         for location, keys in where.items():
             for page in pages(keys):
                 yield Parcel(location=location, item=self._keys_item(delivery, page), deliveries=(delivery,))
@@ -161,7 +166,7 @@ class Router:
             for key, location in homes.items():
                 where.setdefault(location, []).append((key, mid))
         if missing:
-            self._metrics.drops.add(missing, "job", "not_connected")
+            self._drop(missing, "not_connected")
         for location, pairs in where.items():
             for page in pages(pairs):
                 mids = dict(page)
@@ -175,7 +180,7 @@ class Router:
     def _to_all(self, delivery: Delivery) -> list[Parcel]:
         comets, push = self._comets.all(), delivery.push
         if not comets:
-            self._metrics.drops.add(1, "job", "no_comet")
+            self._drop(1, "no_comet")
             return []
         speed = max(1, push.speed // len(comets)) if push.speed > 0 else 0
         item = Item(Kind.ALL, delivery.packet, operation=push.operation, speed=speed)
