@@ -1,7 +1,8 @@
 """The broker in Redis: a stream a partition, which holds what was published and not committed."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from imd.backend.redis_connection import Argument
 from imd.backend.redis_cursor import RedisCursor
 from imd.backend.redis_role import RedisRole
 from imd.backend.redis_script import load_script
-from imd.errors import BrokerUnavailable, Overloaded
+from imd.errors import BrokerUnavailable, ConfigError, ImdError, Overloaded
 from imd.interfaces import Backlog, Clock, Entry, Receipt
 from imd.metrics import Metrics
 from imd.protocol.push import Push, dump, fingerprint, load
@@ -40,17 +41,23 @@ class BrokerRedis:
     entry of a stream is the first that was not committed, the length is the backlog, and memory comes back. With a consumer
     group an owner that is gone, and still blocked in a read, takes entries with it (docs/decisions/0001).
 
+    ``<prefix>:partitions`` keeps their number, as the first process said it. A push in a partition that nobody reads would
+    be lost in silence: so a process with another number cannot open. When Redis was away then, the first call that
+    reaches it fails, and ``refused`` is told. To change the number, empty the broker, stop every process, delete the key.
+
     ``max_backlog_entries`` counts over all partitions, and is held within what others publish in a quarter of a second;
     a publish that would pass it is refused whole. An idempotency key is remembered for ``idempotency_seconds`` from its
     first use. The link is opened and closed by whoever made it.
     """
 
     __slots__ = (
+        "_agreed",
         "_clock",
         "_counted_at",
         "_counting",
         "_cursors",
         "_idempotency_ms",
+        "_kept",
         "_lengths",
         "_link",
         "_log",
@@ -59,6 +66,7 @@ class BrokerRedis:
         "_open",
         "_prefix",
         "_publish",
+        "_refused",
         "_role",
         "_tried",
         "_under_way",
@@ -75,8 +83,11 @@ class BrokerRedis:
         prefix: str = "imd",
         max_backlog_entries: int = 1_000_000,
         idempotency_seconds: float = 86_400.0,
+        refused: Callable[[ImdError], None] = lambda error: None,
     ) -> None:
         self.partitions = partitions
+        self._refused = refused  # told that this process must not go on
+        self._agreed = False  # Redis has said that our number is everybody's
         self._link = link
         self._clock = clock
         self._metrics = metrics
@@ -90,12 +101,18 @@ class BrokerRedis:
         self._under_way = 0  # pushes of ours that may be in the streams or not
         self._cursors = [RedisCursor(link=link, stream=self._stream(number)) for number in range(partitions)]
         self._publish = load_script("publish")
+        self._kept = load_script("partitions")
         self._tried: list[set[bytes]] = [set() for _ in range(partitions)]  # tokens whose deletion was not answered
         self._open = False
         self._log = Logger()
 
     async def open(self) -> None:
-        """Accept calls from now on. Streams come into being with their first push."""
+        """Accept calls from now on. Streams come into being with their first push.
+
+        Raises :class:`ConfigError` when the broker has another number of partitions.
+        """
+        with suppress(BrokerUnavailable):  # the first call that reaches Redis asks again
+            await self._agree()
         self._open = True
 
     async def close(self) -> None:
@@ -149,6 +166,8 @@ class BrokerRedis:
     async def read(self, partition: int, limit: int, wait_seconds: float) -> list[Entry]:
         """See :class:`imd.interfaces.Broker`. After a failed or cancelled call the next one goes on where it began."""
         self._check()
+        if not self._agreed:
+            await self._confirm()
         deadline = self._clock.seconds() + wait_seconds
         while True:
             left = max(0.0, deadline - self._clock.seconds())
@@ -192,6 +211,24 @@ class BrokerRedis:
         if not self._open:
             raise BrokerUnavailable("the broker is closed")
 
+    async def _agree(self) -> None:
+        """Raises ConfigError when another number is kept."""
+        key = f"{self._prefix}:partitions"
+        kept = (await self._role.run("agree", self._kept, [self.partitions], [key])).decode("utf-8", "replace")
+        self._agreed = kept == str(self.partitions)
+        if not self._agreed:
+            raise ConfigError(
+                f"broker.partitions = {self.partitions}, but the broker in Redis was begun with {kept}: set {kept} everywhere, "
+                f"or empty the broker, stop every process of imd and delete the key {key} in Redis"
+            )
+
+    async def _confirm(self) -> None:
+        try:
+            await self._agree()
+        except ConfigError as error:
+            self._refused(error)
+            raise BrokerUnavailable(str(error)) from None
+
     def _stream(self, partition: int) -> str:
         return f"{self._prefix}:{{{partition}}}:pushes"
 
@@ -224,6 +261,7 @@ class BrokerRedis:
         await waiter
 
     async def _count(self) -> None:
+        await self._confirm()  # Redis may be another one by now, or emptied
         self._lengths = await self._each("count", *(("XLEN", stream) for stream in self._streams()))
         self._counted_at = self._clock.seconds()
 

@@ -123,6 +123,7 @@ def _broker(process: Process, link: RedisLink) -> BrokerMemory | BrokerSqlite | 
                 prefix=process.settings.redis.prefix,
                 max_backlog_entries=limit,
                 idempotency_seconds=seconds,
+                refused=process.fail,
             )
 
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from imd.backend.broker_redis import BrokerRedis
-from imd.errors import BrokerUnavailable, Overloaded
+from imd.errors import BrokerUnavailable, ConfigError, ImdError, Overloaded
 from imd.metrics import Metrics
 from tests.contract import broker as contract
 from tests.support.redis import RedisServer
@@ -97,7 +97,10 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
         await self.publish(broker, 0, 1, 2, 3)
         tokens = [entry.token for entry in await self.read_all(broker, 0)]
         self.server.command("CLIENT", "PAUSE", "2000", "ALL")
-        calls = [Deferred.fromCoroutine(broker.commit(0, tokens)), Deferred.fromCoroutine(self.publish(broker, 1, 4))]
+        calls: list[Deferred[Any]] = [
+            Deferred.fromCoroutine(broker.commit(0, tokens)),
+            Deferred.fromCoroutine(self.publish(broker, 1, 4)),
+        ]
         await self.pass_time(0.05)
         for call in calls:
             call.cancel()
@@ -125,7 +128,7 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
                 await broker.publish([(0, contract.push(1, key="k"))])
         finally:
             self.server.command("CONFIG", "SET", "maxmemory", "0")
-        self.assertEqual(self.server.command("KEYS", "*"), [])
+        self.assertEqual(self.server.command("KEYS", "*"), [b"imd:partitions"])
 
     async def test_a_foreign_key_is_named(self) -> None:
         """Something else under our name is said clearly, and left as it is."""
@@ -133,7 +136,37 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
         self.server.command("SET", "imd:{0}:pushes", "foreign")
         with self.assertRaisesRegex(BrokerUnavailable, "prefix"):
             await broker.publish([(0, contract.push(1, key="k"))])
-        self.assertEqual(self.server.command("KEYS", "*"), [b"imd:{0}:pushes"])
+        self.assertEqual(sorted(self.server.command("KEYS", "*")), [b"imd:partitions", b"imd:{0}:pushes"])
+
+    async def counting(self, partitions: int, **changes: Any) -> BrokerRedis:
+        """One that is not open, of another configuration."""
+        link = changes.pop("link", None) or await self.make_link()
+        return BrokerRedis(link=link, clock=reactor, metrics=Metrics(), partitions=partitions, **changes)
+
+    async def test_another_number_of_partitions(self) -> None:
+        """Pushes in partitions that nobody reads would be lost in silence: that process does not open, and says what to do."""
+        await self.make_broker()
+        for partitions in (contract.PARTITIONS - 1, contract.PARTITIONS + 1):
+            other = await self.counting(partitions)
+            with self.assertRaisesRegex(ConfigError, f"set {contract.PARTITIONS} everywhere, or .* key imd:partitions"):
+                await other.open()
+        same = await self.counting(contract.PARTITIONS)
+        await same.open()
+        elsewhere = await self.counting(9, prefix="green")
+        await elsewhere.open()
+
+    async def test_another_number_after_an_emptied_redis(self) -> None:
+        """Who was first says it anew; the others are told that they must not go on, before they store or read anything."""
+        refusals: list[ImdError] = []
+        old = await self.counting(4, refused=refusals.append)
+        await old.open()
+        self.server.command("FLUSHALL")
+        new = await self.counting(2)
+        await new.open()
+        with self.assertRaisesRegex(BrokerUnavailable, "broker.partitions = 4"):
+            await old.publish([(3, contract.push(1))])
+        self.assertEqual([type(refusal) for refusal in refusals], [ConfigError])
+        self.assertEqual((await new.backlog()).entries, 0)
 
     async def test_calls_are_measured(self) -> None:
         """By role, call and result."""
@@ -165,6 +198,21 @@ class BrokerFaultTests(RedisCase):
                 return
             await self.pass_time(0.01)
         self.fail(self.link.trouble())
+
+    async def test_another_number_of_partitions_seen_late(self) -> None:
+        """Redis was away when the job was opened: it reads nothing, and is told that it must not go on."""
+        self.own.kill()
+        refusals: list[ImdError] = []
+        self.link = await self.make_link(self.own)
+        broker = BrokerRedis(link=self.link, clock=Clock(), metrics=Metrics(), partitions=4, refused=refusals.append)
+        await broker.open()
+        self.addCleanup(self.later, broker.close)
+        self.own.start()
+        self.own.command("SET", "imd:partitions", "8")
+        await self.until_there()
+        with self.assertRaisesRegex(BrokerUnavailable, "set 8 everywhere"):
+            await broker.read(0, 10, 0)
+        self.assertEqual([type(refusal) for refusal in refusals], [ConfigError])
 
     async def test_killed_and_started_again(self) -> None:
         """What was accepted is there, a publish meanwhile is refused at once, and afterwards all works as before."""
