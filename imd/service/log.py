@@ -68,7 +68,12 @@ def _text_line(event: LogEvent) -> str:
     failure = event.get("log_failure")
     text = message if failure is None else f"{message}\n{failure.getTraceback().rstrip()}"
     first, *others = map(_harmless, text.split("\n"))
-    return "\n".join([f"{when} {level:<5} {namespace}: {first}", *(line if line.startswith("  ") else f"  {line}" for line in others)])
+    return "\n".join(
+        [
+            f"{when} {level:<5} {namespace}: {first}",
+            *(line if line.startswith("  ") else f"  {line}" for line in others),
+        ]
+    )
 
 
 def _harmless(line: str) -> str:
