@@ -79,6 +79,7 @@ class Delivery:
         self._running = False  # inside _run
         self._timer: Timer | None = None  # the next turn; None = nothing was done since the last, ``_left`` is whole
         self.waiting_bytes = 0  # of all parcels
+        metrics.items_waiting.read = lambda: sum(len(parcel.items) for parcel in self._parcels)
 
     def deliver(self, items: Sequence[Item]) -> Deferred[Outcomes]:
         """Queue them all. The answer comes when each outcome is known: for a broadcast with a speed, once it is scheduled.
@@ -90,6 +91,7 @@ class Delivery:
         if self._parcels and self.waiting_bytes + size > self._limits.delivery_queue_bytes:
             raise Overloaded(f"{self.waiting_bytes} bytes wait for delivery here")
         self.waiting_bytes += size
+        self._metrics.items_taken.add(len(items))
         answer = Answer(len(items))
         for place, item in enumerate(items):
             self._enqueue(item, answer, place)
@@ -102,13 +104,15 @@ class Delivery:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        for sweep in self._sweeps:
+        for sweep in tuple(self._sweeps):
             sweep.stop()
-        self._sweeps.clear()
         parcels, self._parcels = self._parcels, deque()
         self._joinable.clear()
         self.waiting_bytes = 0
         for parcel in parcels:
+            if parcel.load is not None:  # begun: what was done is counted, though job will not hear of it
+                self._count(parcel, parcel.load)
+            self._metrics.items_left.add(len(parcel.items))
             for _, answer, _ in parcel.items:
                 answer.fail(PeerUnavailable("this comet is stopping"))
 
@@ -200,20 +204,26 @@ class Delivery:
             outcomes = [Outcome(scheduled=scheduled) if scheduled else parcel.tally.outcome(item.count)]
         else:
             outcomes = [parcel.tally.outcome(each.count) for each, _, _ in parcel.items]
-        if item.kind is not Kind.KICK:
-            parcel.tally.count(self._metrics, TARGETS[item.kind], load.packets)
+        self._count(parcel, load)
+        self._metrics.items_settled.add(len(parcel.items))
         for (_, answer, place), outcome in zip(parcel.items, outcomes, strict=True):
             answer.settle(place, outcome)
+
+    def _count(self, parcel: Parcel, load: Load) -> None:
+        if parcel.first.kind is not Kind.KICK:
+            parcel.tally.count(self._metrics, TARGETS[parcel.first.kind], load.packets)
 
     def _sweep(self, load: Load, speed: int, tally: Tally) -> int:
         """Begin a paced broadcast; answers packets times channels, 0 when there are too many sweeps (``tally`` says so)."""
         channels = len(self._directory)
         if len(self._sweeps) >= self._limits.sweeps:
+            tally.offered += channels
             tally.drop(Drop.SWEEPS, channels)
             return 0
         sweep = Sweep(
             load=load,
             channels=chain.from_iterable(self._directory.channels()),
+            count=channels,
             speed=speed,
             per_turn=self._limits.deliveries_per_turn,
             clock=self._clock,

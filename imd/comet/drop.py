@@ -15,6 +15,7 @@ class Drop(Enum):
     FULL = "full"  # the outbox was full of what may not be dropped
     CLOSING = "closing"  # the connection was ending already
     FAULT = "fault"  # a bug of ours; the connection ends
+    STOPPED = "stopped"  # the comet stopped before a paced broadcast came to the channel
     SWEEPS = "sweeps"  # a paced broadcast while as many as allowed were under way
 
     OUTBOX_OLDEST = "outbox_oldest"  # made room for a newer one

@@ -26,11 +26,13 @@ class Fanout:
         Channels that left the load's room since they were listed are no receivers any more.
         """
         operation, room = load.operation, load.room
-        delivered = filtered = 0
+        delivered = filtered = left = offered = 0
         ending: list[tuple[Channel, Drop]] = []
         for channel in channels:
+            offered += 1
             if operation is None:
                 if room not in channel.rooms:
+                    left += 1
                     continue
             elif operation not in channel.accepts:
                 filtered += 1
@@ -48,6 +50,8 @@ class Fanout:
                     ending.append((channel, drop))
         tally.delivered += delivered
         tally.filtered += filtered
+        tally.left += left
+        tally.offered += offered
         for channel, drop in ending:
             self._end(channel, ENDS[drop])
 

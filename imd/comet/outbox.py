@@ -52,6 +52,11 @@ class Outbox:
         """What is held, bookkeeping included."""
         return 0 if self._held is None else self._held.size_bytes
 
+    @property
+    def held_packets(self) -> int:
+        """Pushed packets held."""
+        return 0 if self._held is None else self._held.packets
+
     def offer(self, load: Load) -> Drop | None:
         """Write or hold a push; None when done, else why not.
 
@@ -104,7 +109,9 @@ class Outbox:
     def _write_held(self) -> None:
         """Precondition: flowing. A write may pause or even end this outbox."""
         while (held := self._held) is not None and self._flow is Flow.FLOWING:
+            packets = held.packets
             data = held.take(WRITE_BYTES)
+            self._reservoir.written(packets - held.packets)
             if not held:
                 self._emptied()
             self._connection.write(data)
@@ -124,6 +131,7 @@ class Outbox:
         now = self._reservoir.clock.seconds()
         self._holding().push(data, load.packets, load.policy, load.room, now)
         self.packets_out += load.packets
+        self._reservoir.held(load.packets)
         return None
 
     def _fits(self, size: int) -> bool:

@@ -26,6 +26,19 @@ class Reservoir:
         if packets:
             self.metrics.drops.add(packets, "comet", drop.value)
 
+    def held(self, packets: int) -> None:
+        """Count packets that an outbox had to hold: each is counted again, as written or dropped."""
+        self.metrics.outbox_held.add(packets)
+
+    def written(self, packets: int) -> None:
+        """Count packets that an outbox had held and has written."""
+        self.metrics.outbox_written.add(packets)
+
+    @property
+    def packets(self) -> int:
+        """What all outboxes hold. Looks at every holder."""
+        return sum(outbox.held_packets for outbox in self.holders)
+
     @property
     def size_bytes(self) -> int:
         """What all outboxes hold. Looks at every holder."""

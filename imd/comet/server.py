@@ -203,5 +203,6 @@ class Server:
         edge = self._edge
         self._metrics.channels.read = edge.directory.__len__
         self._metrics.rooms.read = lambda: edge.directory.room_count
+        self._metrics.outbox_packets.read = lambda: edge.reservoir.packets
         self._metrics.outbox_bytes.read = lambda: edge.reservoir.size_bytes
         self._metrics.outbox_oldest_seconds.read = lambda: edge.reservoir.oldest_seconds

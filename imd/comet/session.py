@@ -35,6 +35,7 @@ ROOMS_BURST = (
     20  # rooms that nobody else is in, which one client may go through at once; then so many packets' time for each
 )
 
+UNFLUSHED = (CloseReason.SLOW_CONSUMER, CloseReason.INTERNAL_ERROR, CloseReason.PEER_CLOSED)  # it would not arrive
 LABELS = {operation.value: operation.name.lower() for operation in Operation}  # in metrics.packets_in
 
 Step = Coroutine[Any, Any, None]  # the rest of a packet's handling, when it leaves the process
@@ -108,7 +109,7 @@ class Session:
             self._authenticate(packet)
 
     def fail(self, reason: CloseReason, detail: str = "") -> None:
-        """The transport found bad input."""
+        """The transport found bad input, or that the peer hung up."""
         self.close(reason, detail)
 
     def pause_writing(self) -> None:
@@ -147,7 +148,7 @@ class Session:
 
     def _farewell(self, reason: CloseReason) -> None:
         """What is held, then the reason for a client that is told; both before the connection ends."""
-        self._outbox.end(flush=reason not in (CloseReason.SLOW_CONSUMER, CloseReason.INTERNAL_ERROR))
+        self._outbox.end(flush=reason not in UNFLUSHED)
         if self._version == TOLD_VERSION:
             self._connection.write(self._bytes(Packet(Operation.GOODBYE, encode_goodbye(reason), version=TOLD_VERSION)))
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 
 from imd.comet.channel import Channel
+from imd.comet.drop import Drop
 from imd.comet.fanout import Fanout
 from imd.comet.load import Load
 from imd.comet.tally import Tally
@@ -13,15 +14,19 @@ TICK_SECONDS = 0.1  # finer is not seen by anybody, and costs turns; a fast swee
 
 
 class Sweep:
-    """Offers a load to ``speed`` channels a second, in ticks of ``per_turn`` at most. A late tick is not caught up."""
+    """Offers a load to ``speed`` channels a second, in ticks of ``per_turn`` at most. A late tick is not caught up.
 
-    __slots__ = ("_channels", "_clock", "_done", "_fanout", "_owed", "_per_turn", "_speed", "_timer", "load")
+    Who connects meanwhile may get it too; who goes meanwhile is counted as left.
+    """
+
+    __slots__ = ("_channels", "_clock", "_done", "_fanout", "_left", "_owed", "_per_turn", "_speed", "_timer", "load")
 
     def __init__(
         self,
         *,
         load: Load,
         channels: Iterator[Channel],
+        count: int,
         speed: int,
         per_turn: int,
         clock: Clock,
@@ -30,6 +35,7 @@ class Sweep:
     ) -> None:
         self.load = load
         self._channels = channels
+        self._left = count  # channels that were here at the start, less those that it came to: what was promised
         self._speed = speed  # channels a second
         self._per_turn = per_turn  # channels a tick, at most
         self._clock = clock
@@ -44,8 +50,11 @@ class Sweep:
         part = list(islice(self._channels, due))
         tally = Tally()
         self._fanout.spread(self.load, part, tally)
+        self._left -= len(part)
         last = len(part) < due
         if last:
+            tally.left += max(0, self._left)
+            tally.offered += max(0, self._left)
             self._timer = None
         else:
             pause = max(min(TICK_SECONDS, self._per_turn / self._speed), 1 / self._speed)
@@ -54,7 +63,12 @@ class Sweep:
         self._done(self, tally, last)
 
     def stop(self) -> None:
-        """Leave the rest."""
+        """Leave the rest: ``done`` hears of it as dropped."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+            tally = Tally()
+            tally.offered = max(0, self._left)
+            if tally.offered:
+                tally.drop(Drop.STOPPED, tally.offered)
+            self._done(self, tally, True)

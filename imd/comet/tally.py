@@ -8,11 +8,13 @@ from imd.protocol.rpc import Outcome
 class Tally:
     """Counts channels; a load carries several packets, so what leaves here is multiplied by them."""
 
-    __slots__ = ("delivered", "drops", "filtered", "unknown")
+    __slots__ = ("delivered", "drops", "filtered", "left", "offered", "unknown")
 
     def __init__(self) -> None:
+        self.offered = 0  # whose turn has come
         self.delivered = 0  # written, or taken by the outbox
         self.filtered = 0  # the channel does not accept the operation
+        self.left = 0  # the channel went, or left the room, before its turn: nothing was promised to it
         self.drops: dict[Drop, int] = {}
         self.unknown: list[str] = []  # keys that are not here
 
@@ -31,6 +33,10 @@ class Tally:
 
     def count(self, metrics: Metrics, target: str, packets: int) -> None:
         """Add it to the counters."""
+        if self.offered:
+            metrics.packets_offered.add(self.offered * packets, target)
+        if self.left:
+            metrics.deliveries.add(self.left * packets, target, "left")
         if self.delivered:
             metrics.deliveries.add(self.delivered * packets, target, "delivered")
         if self.filtered:

@@ -80,6 +80,7 @@ class TcpConnection:
         except Exception:
             # A bug of ours costs this connection, and no other.
             _log.failure("A session failed on a packet")
+            session.fail(CloseReason.INTERNAL_ERROR)  # else it would go on writing to what is closed
             self.close(CloseReason.INTERNAL_ERROR)
 
     def connectionLost(self, reason: Failure) -> None:

@@ -220,7 +220,7 @@ class WebSocketFrames(WebSocketServerProtocol):
         except Exception:
             # A bug of ours costs this connection, and no other.
             _log.failure("A session failed on a packet")
-            self.end(CloseReason.INTERNAL_ERROR)
+            self._fail(CloseReason.INTERNAL_ERROR, "")
         self._message.clear()
 
     def onPing(self, payload: bytes) -> None:
@@ -228,9 +228,10 @@ class WebSocketFrames(WebSocketServerProtocol):
             self.sendPong(payload)
 
     def dropConnection(self, abort: bool = False) -> None:
-        """Autobahn has answered the client's close frame."""
+        """Autobahn has answered the client's close frame. The session hears of it now, not at the loss some seconds later:
+        what it writes until then would reach nobody."""
         if self._ending is None:
-            self._begin_ending(CloseReason.PEER_CLOSED)
+            self._fail(CloseReason.PEER_CLOSED, "")
 
     def _protocol_violation(self, reason: str) -> bool:
         self._fail(CloseReason.BAD_WEBSOCKET, reason)

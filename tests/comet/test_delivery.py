@@ -283,9 +283,14 @@ class BoundTests(SynchronousTestCase):
         members(comet, 3)
         comet.push(to_room(b"a"))
         waiting = self.overload(comet)
+        self.assertEqual(comet.metrics.items_waiting.value(), 3)
         comet.server._delivery.stop()
         self.failureResultOf(waiting, PeerUnavailable)
         self.assertEqual(comet.clock.getDelayedCalls(), [])
+        metrics = comet.metrics
+        self.assertEqual(metrics.deliveries.value("room", "delivered"), 1)  # of a push that job will not hear of
+        self.assertEqual((metrics.items_taken.value(), metrics.items_left.value()), (3, 3))
+        self.assertEqual((metrics.items_settled.value(), metrics.items_waiting.value()), (0, 0))
 
 
 class SweepTests(SynchronousTestCase):
@@ -315,6 +320,9 @@ class SweepTests(SynchronousTestCase):
         outcomes = comet.push(to_all(b"a", speed=1), to_all(b"b", speed=1), to_room(b"c"))
         self.assertEqual(outcomes, [Outcome(scheduled=3), Outcome(dropped=(("sweeps", 3),)), Outcome(delivered=3)])
         self.assertEqual(comet.dropped("sweeps"), 3)
+        comet.server._delivery.stop()
+        self.assertEqual(comet.dropped("stopped"), 2)
+        self.assertEqual(comet.metrics.packets_offered.value("all"), 6)
 
     def test_negative_speed(self) -> None:
         """Is none."""

@@ -58,7 +58,7 @@ class FanoutTests(SynchronousTestCase):
         members = [channel(accepts=frozenset()), channel()]
         members[0].rooms = ("r",)
         tally = self.spread(members, operation=None)
-        self.assertEqual((tally.delivered, tally.filtered, tally.drops), (1, 0, {}))
+        self.assertEqual((tally.offered, tally.delivered, tally.filtered, tally.left, tally.drops), (2, 1, 0, 1, {}))
 
     def test_a_close_that_raises_stops_nobody(self) -> None:
         """The next ones are closed as well."""

@@ -149,7 +149,7 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(connection.writes[1], wire.wire.frame)
 
     def test_ledger(self) -> None:
-        """Whatever happens: offered = dropped at once + written + held + dropped later."""
+        """Whatever happens: offered = dropped at once + written + held + dropped later; what was held has its own account."""
         policies = [DISCONNECT, OLDEST, LATEST]
         for steps in range(200):
             outbox = Outbox(connection=self.connection, reservoir=self.reservoir)
@@ -170,6 +170,8 @@ class OutboxTests(SynchronousTestCase):
             later = sum(self.metrics.drops.values.values()) - before
             self.assertEqual(steps % 23, refused + written + later)
             self.assertEqual((outbox.packets_out, outbox.drops), (written, refused + later))
+            held, out = self.metrics.outbox_held.value(), self.metrics.outbox_written.value()
+            self.assertEqual(held, out + sum(self.metrics.drops.values.values()))
 
 
 class _Pauses:

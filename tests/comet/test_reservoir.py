@@ -5,9 +5,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.comet.drop import Drop
 from imd.comet.held import ENTRY_BYTES
+from imd.comet.load import Load
 from imd.comet.outbox import Outbox
+from imd.comet.policy import SlowPolicy
 from imd.comet.reservoir import Reservoir
 from imd.metrics import Metrics
+from imd.protocol.wire import Wire
 from tests.support.comet_fakes import FakeConnection
 
 
@@ -29,6 +32,19 @@ class ReservoirTests(SynchronousTestCase):
         self.assertEqual((reservoir.size_bytes, reservoir.oldest_seconds), (2 + ENTRY_BYTES, 2))
         second.end(flush=False)
         self.assertEqual((reservoir.size_bytes, reservoir.oldest_seconds, reservoir.holders), (0, 0, set()))
+
+    def test_packets(self) -> None:
+        """Pushed packets of all; those that were held and written are counted."""
+        reservoir = Reservoir(clock=Clock(), metrics=Metrics(), limit_bytes=10_000)
+        reservoir.held(3)
+        reservoir.written(2)
+        self.assertEqual((reservoir.metrics.outbox_held.value(), reservoir.metrics.outbox_written.value()), (3, 2))
+        for _ in range(2):
+            outbox = Outbox(connection=FakeConnection(), reservoir=reservoir)
+            outbox.pause()
+            outbox.reply(b"x")
+            outbox.offer(Load(Wire(b"yz"), packets=2, policy=SlowPolicy.DISCONNECT))
+        self.assertEqual(reservoir.packets, 4)
 
     def test_dropped(self) -> None:
         """Counted under its label; nothing is no label."""

@@ -10,7 +10,7 @@ from imd.errors import AuthRefused, CloseReason, PeerUnavailable
 from imd.protocol.body import MAX_ACCEPTS
 from imd.protocol.operation import Operation
 from imd.protocol.packet import Packet, encode, walk
-from imd.protocol.rpc import Connect, Disconnect, Host, Receive
+from imd.protocol.rpc import Connect, Disconnect, Host, Outcome, Receive
 from imd.protocol.wire import binary_frame
 from tests.support.comet_fakes import Comet, FakeConnection, send, to_keys, to_room
 
@@ -455,3 +455,17 @@ class EndTests(SynchronousTestCase):
         send(connection, 2)
         self.assertEqual(connection.closes, [CloseReason.INTERNAL_ERROR])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_who_hung_up_gets_nothing_more(self) -> None:
+        """What was held for it is lost and counted, and a push that comes before the loss finds it ended."""
+        comet = Comet()
+        connection = comet.client("k", accepts=[1000])
+        session = connection.session
+        assert session is not None
+        session.pause_writing()
+        comet.push(to_keys(b"held", "k"))
+        session.fail(CloseReason.PEER_CLOSED)
+        self.assertEqual(comet.push(to_keys(b"late", "k")), [Outcome(unknown=("k",))])
+        connection.lose()
+        self.assertEqual((connection.written, comet.dropped("outbox_lost")), (b"", 1))
+        self.assertEqual((comet.closed(CloseReason.PEER_CLOSED), comet.metrics.outbox_packets.value()), (1, 0))

@@ -4,6 +4,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.comet.channel import Channel
+from imd.comet.drop import Drop
 from imd.comet.fanout import Fanout
 from imd.comet.load import Load
 from imd.comet.policy import SlowPolicy
@@ -19,12 +20,13 @@ class SweepTests(SynchronousTestCase):
     def begin(self, speed: int, per_turn: int = 1000) -> Sweep:
         self.clock = Clock()
         self.delivered = 0
-        self.largest = 0
+        self.largest = self.offered = self.left = self.stopped = 0
         self.over = False
-        members: list[Channel] = [channel() for _ in range(100)]
+        self.members: list[Channel] = [channel() for _ in range(100)]
         sweep = Sweep(
             load=Load(Wire(b"x"), packets=1, policy=SlowPolicy.DISCONNECT, operation=1000),
-            channels=iter(members),
+            channels=iter(self.members),
+            count=100,
             speed=speed,
             per_turn=per_turn,
             clock=self.clock,
@@ -37,6 +39,9 @@ class SweepTests(SynchronousTestCase):
     def done(self, sweep: Sweep, tally: Tally, last: bool) -> None:
         self.delivered += tally.delivered
         self.largest = max(self.largest, tally.delivered)
+        self.offered += tally.offered
+        self.left += tally.left
+        self.stopped += tally.drops.get(Drop.STOPPED, 0)
         self.over = last
 
     def test_pace(self) -> None:
@@ -62,6 +67,23 @@ class SweepTests(SynchronousTestCase):
         self.assertEqual((self.delivered, self.largest, self.over), (100, 10, True))
 
     def test_stop(self) -> None:
-        """The rest is left."""
-        self.begin(10).stop()
-        self.assertEqual((self.clock.getDelayedCalls(), self.delivered), ([], 1))
+        """The rest is dropped, and said to be; it is over, and stopping again changes nothing."""
+        sweep = self.begin(10)
+        sweep.stop()
+        sweep.stop()
+        self.assertEqual((self.clock.getDelayedCalls(), self.delivered, self.over), ([], 1, True))
+        self.assertEqual((self.offered, self.stopped), (100, 99))
+
+    def test_who_goes_meanwhile(self) -> None:
+        """Is counted as left: all that was promised at the start has an outcome."""
+        self.begin(50)
+        del self.members[60:]
+        self.clock.pump([0.1] * 25)
+        self.assertEqual((self.delivered, self.left, self.offered, self.over), (60, 40, 100, True))
+
+    def test_who_comes_meanwhile(self) -> None:
+        """Gets it too, beyond what was promised."""
+        self.begin(50)
+        self.members.append(channel())
+        self.clock.pump([0.1] * 25)
+        self.assertEqual((self.delivered, self.left, self.offered), (101, 0, 101))

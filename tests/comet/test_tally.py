@@ -13,7 +13,7 @@ class TallyTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.tally = Tally()
-        self.tally.delivered, self.tally.filtered = 5, 2
+        self.tally.delivered, self.tally.filtered, self.tally.left, self.tally.offered = 5, 2, 1, 13
         self.tally.drop(Drop.FULL)
         self.tally.drop(Drop.FULL)
         self.tally.drop(Drop.CLOSING, 3)
@@ -27,5 +27,7 @@ class TallyTests(SynchronousTestCase):
         """As the metrics do."""
         metrics = Metrics()
         self.tally.count(metrics, "room", 2)
-        self.assertEqual(dict(metrics.deliveries.values), {("room", "delivered"): 10, ("room", "filtered"): 4})
+        expected = {("room", "delivered"): 10, ("room", "filtered"): 4, ("room", "left"): 2}
+        self.assertEqual(dict(metrics.deliveries.values), expected)
+        self.assertEqual(metrics.packets_offered.value("room"), 26)
         self.assertEqual(dict(metrics.drops.values), {("comet", "full"): 4, ("comet", "closing"): 6})

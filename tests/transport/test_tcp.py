@@ -191,6 +191,7 @@ class TcpConnectionTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(len(self.session.packets), 1)
         self.lose()
+        self.assertEqual(self.session.failures, [(CloseReason.INTERNAL_ERROR, "")])
         self.assertEqual(self.session.losses, [CloseReason.INTERNAL_ERROR])
 
 

@@ -324,6 +324,7 @@ class MessageTests(WebSocketTestCase):
             self.assertTrue(self.stream.half_closed)
             self.lose()
             self.assertEqual((self.session.packets, self.session.losses), ([], [CloseReason.PEER_CLOSED]))
+            self.assertEqual(self.session.failures, [(CloseReason.PEER_CLOSED, "")])  # heard before the loss
 
     def test_close_frame(self) -> None:
         """The session's reason travels as code and label; nothing is read after it, and later words are dropped."""
@@ -380,6 +381,7 @@ class MessageTests(WebSocketTestCase):
         self.receive(frame(encode(Packet(RAISE))) + frame(HEARTBEAT))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.assertEqual(len(self.session.packets), 1)
+        self.assertEqual(self.session.failures, [(CloseReason.INTERNAL_ERROR, "")])
         self.assert_ended(CloseReason.INTERNAL_ERROR)
 
     def test_handshake_is_forgotten(self) -> None:
