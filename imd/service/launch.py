@@ -1,6 +1,7 @@
 """From a role's command line to the service that twistd runs."""
 
 import os
+import sys
 from collections.abc import Callable
 
 from imd.errors import ConfigError
@@ -51,7 +52,7 @@ def launch(options: Options, build: Build) -> Daemon:
         reactor=reactor,
         metrics=metrics,
         build=parts,
-        greet=lambda: greeting(role, settings, sockets),
+        greet=lambda: greeting(role, settings, sockets, program=sys.argv[0]),
         notifier=Notifier(os.environ),
         mark_failed=mark_failed,
         observer=observer,

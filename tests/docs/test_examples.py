@@ -50,7 +50,7 @@ class ExampleTests(SynchronousTestCase):
     def test_the_greeting(self) -> None:
         """What imd says when it is ready can be pasted."""
         lines = [line.split(maxsplit=1)[1] for line in self.terminal.imd.log.splitlines() if line.startswith("  ")]
-        listening, push = (next(line for line in lines if line.startswith(name)) for name in ("imdctl", "curl"))
+        listening, push = (next(line for line in lines if name in line) for name in ("imdctl listen", "curl"))
         listener = self.terminal.start(listening)
         self.addCleanup(_end, listener)
         assert listener.stdout is not None

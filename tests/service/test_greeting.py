@@ -1,10 +1,14 @@
 """What a process says when it is ready."""
 
+from pathlib import Path
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.config import Role, load
 from imd.service.greeting import greeting
 from imd.service.process import bind
+
+_FREE = [f"{key}=127.0.0.1:0" for key in ("comet.tcp", "comet.websocket", "logic.http")]
 
 
 class GreetingTests(SynchronousTestCase):
@@ -31,6 +35,19 @@ class GreetingTests(SynchronousTestCase):
             f"curl -d 'hello' 'http://127.0.0.1:{ports['logic.http']}/goim/push/room?operation=1000&type=live&room=1000'\n",
         ):
             self.assertIn(line, text)
+
+    def test_imdctl_out_of_the_path(self) -> None:
+        """With `make run` nobody finds an imdctl: the one beside twistd is named."""
+        settings = load("imd", sets=["admin.listen=", *_FREE])
+        sockets = bind("imd", settings)
+        for bound in sockets.values():
+            self.addCleanup(bound.socket.close)
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        (folder / "imdctl").touch(mode=0o755)
+        program = str(folder / "twistd")
+        self.assertIn(f" {folder}/imdctl listen", greeting("imd", settings, sockets, program=program, path="/nowhere"))
+        self.assertIn(" imdctl listen", greeting("imd", settings, sockets, program=program, path=str(folder)))
 
     def test_wildcards(self) -> None:
         """A URL can be dialled, which 0.0.0.0 cannot everywhere."""
