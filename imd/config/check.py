@@ -89,6 +89,11 @@ def _backends(settings: Settings, role: Role) -> Iterator[str]:
                 f"{section}.backend = {backend}: lives in one process, which only `twistd imd` is; "
                 f"for imd-{role} use {section}.backend = {cluster}"
             )
+    if role == "imd" and settings.registry.backend == "zookeeper":
+        yield (
+            "registry.backend = zookeeper: nobody could reach the parts of `twistd imd`, which is one process for itself; "
+            "keep static, or run twistd imd-comet, imd-logic and imd-job"
+        )
     if role == "imd" and settings.broker.backend == "memory" and settings.presence.backend == "redis":
         yield "broker.backend = memory with presence.backend = redis: others would see the clients but not the pushes"
     if settings.presence.lease_seconds < 2 * settings.comet.renew_seconds:
@@ -102,6 +107,11 @@ def _redis(settings: Settings, role: Role) -> Iterator[str]:
     redis = settings.redis
     if "redis" not in (settings.broker.backend, settings.presence.backend) or role == "comet":
         return
+    for key, text in (("address", redis.address), *(("sentinels", each) for each in redis.sentinels)):
+        try:
+            parse_address(text)
+        except ValueError as error:
+            yield f"redis.{key}: {error}"
     for key in ("password", "sentinel_password"):
         path = getattr(redis, f"{key}_file")
         if path and getattr(redis, key):

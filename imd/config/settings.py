@@ -193,6 +193,10 @@ class Redis(Section, frozen=True):
     timeout_seconds: Seconds = 3.0
     connections: Count = 4
 
+    def __repr__(self) -> str:
+        """Without the passwords: settings may come into a log or a traceback."""
+        return f"Redis(address={self.address!r}, prefix={self.prefix!r})"
+
 
 class Rpc(Section, frozen=True):
     """ZeroMQ between comet, logic and job."""

@@ -78,6 +78,16 @@ class FaultTests(SynchronousTestCase):
         self.assertIn("redis.ca_file: no such file", self.refused("job", "redis.ca_file=/no/ca"))
         self.assertIn("redis.username: needs", self.refused("job", "redis.username=a"))
 
+    def test_addresses_of_redis(self) -> None:
+        """What is no address is said before anything starts, for Sentinels too."""
+        self.assertIn("redis.address: nonsense: an address is", self.refused("logic", "redis.address=nonsense"))
+        sentinels = ('redis.sentinels=["one:1","two"]', "redis.sentinel_master=m")
+        self.assertIn("redis.sentinels: two: an address is", self.refused("job", *sentinels))
+
+    def test_one_process_for_itself(self) -> None:
+        """The parts of `twistd imd` talk within it: others must not be told of them."""
+        self.assertIn("keep static", self.refused("imd", "registry.backend=zookeeper"))
+
     def test_no_address_at_all(self) -> None:
         """A comet that nobody can reach says so."""
         self.assertIn("nowhere to listen", self.refused("comet", "comet.tcp=", "comet.websocket="))
