@@ -22,7 +22,7 @@ from imd.backend.zookeeper_session import ZookeeperSession
 from imd.backend.zookeeper_settings import ZookeeperSettings
 from imd.config.address import parse_address
 from imd.config.settings import Redis
-from imd.errors import ServerIdTaken
+from imd.errors import ConfigError, ServerIdTaken
 from imd.interfaces import Assignment, Broker, Instance, Leases, Presence, Registry, Rooms
 from imd.service.daemon import Part
 from imd.service.named_file import read_named
@@ -85,15 +85,16 @@ def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = la
 def storage(process: Process) -> Storage:
     """By ``broker.backend`` and ``presence.backend``; one Redis serves both."""
     settings = process.settings
-    link = RedisLink(settings=_redis(settings.redis), reactor=process.reactor)
-    uses_redis = "redis" in (settings.broker.backend, settings.presence.backend)
+    link = None
+    if "redis" in (settings.broker.backend, settings.presence.backend):
+        link = RedisLink(settings=_redis(settings.redis), reactor=process.reactor)
     broker = _broker(process, link)
     leases, presence, rooms = _presence(process, link)
-    parts = (*([Part("redis", link)] if uses_redis else []), Part("broker", broker))
+    parts = (*([Part("redis", link)] if link else []), Part("broker", broker))
     return Storage(broker, leases, presence, rooms, parts)
 
 
-def _broker(process: Process, link: RedisLink) -> BrokerMemory | BrokerSqlite | BrokerRedis:
+def _broker(process: Process, link: RedisLink | None) -> BrokerMemory | BrokerSqlite | BrokerRedis:
     settings, clock, metrics = process.settings.broker, process.reactor, process.metrics
     limit, seconds = settings.max_backlog_entries, settings.idempotency_seconds
     match settings.backend:
@@ -115,6 +116,7 @@ def _broker(process: Process, link: RedisLink) -> BrokerMemory | BrokerSqlite | 
                 idempotency_seconds=seconds,
             )
         case "redis":
+            assert link is not None
             return BrokerRedis(
                 link=link,
                 clock=clock,
@@ -127,11 +129,12 @@ def _broker(process: Process, link: RedisLink) -> BrokerMemory | BrokerSqlite | 
             )
 
 
-def _presence(process: Process, link: RedisLink) -> tuple[Leases, Presence, Rooms]:
+def _presence(process: Process, link: RedisLink | None) -> tuple[Leases, Presence, Rooms]:
     settings = process.settings.presence
     if settings.backend == "memory":
         leases = LeasesMemory(clock=process.reactor, lease_seconds=settings.lease_seconds)
         return leases, PresenceMemory(leases=leases), RoomsMemory(leases=leases)
+    assert link is not None
     prefix, entry_seconds = process.settings.redis.prefix, settings.entry_seconds
     clock, metrics = process.reactor, process.metrics
     return (
@@ -165,4 +168,7 @@ def _redis(settings: Redis) -> RedisSettings:
 
 def _secret(key: str, path: str) -> str:
     """What is in the file that ``key`` names; nothing without one."""
-    return read_named(key, path).decode("utf-8").strip() if path else ""
+    try:
+        return read_named(key, path).decode("utf-8").strip() if path else ""
+    except UnicodeDecodeError:
+        raise ConfigError(f"{key} = {path}: is not UTF-8 text") from None

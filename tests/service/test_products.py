@@ -1,7 +1,5 @@
 """What stands behind the seams, by the configuration."""
 
-from pathlib import Path
-
 from twisted.internet.defer import Deferred
 
 from imd.backend.broker_memory import BrokerMemory
@@ -75,16 +73,19 @@ class StorageTests(CompositionCase):
         return Deferred.fromCoroutine(run())
 
     def test_a_password_that_cannot_be_read(self) -> None:
-        """One line with the key."""
-        process = self.process("logic", f"redis.password_file={self.folder}/../" + self.secret())
-        Path(process.settings.redis.password_file).unlink()
-        with self.assertRaisesRegex(ConfigError, r"^redis\.password_file = .*: cannot be read: no such file"):
-            storage(process)
+        """One line with the key, and nothing of the file."""
+        secret = self.folder / "secret"
+        secret.write_bytes(b"hush\xff")
+        process = self.process("logic", f"redis.password_file={secret}")
+        refused = self.assertRaises(ConfigError, storage, process)
+        self.assertEqual(str(refused), f"redis.password_file = {secret}: is not UTF-8 text")
+        secret.unlink()
+        refused = self.assertRaises(ConfigError, storage, process)
+        self.assertTrue(str(refused).startswith(f"redis.password_file = {secret}: cannot be read"), refused)
 
-    def secret(self) -> str:
-        """A file's name, relative to the folder's parent."""
-        (self.folder / "secret").write_text("x")
-        return f"{self.folder.name}/secret"
+    def test_an_unused_table(self) -> None:
+        """What [redis] says where nobody uses Redis harms nobody."""
+        storage(self.process("imd", "redis.address="))
 
 
 class DiscoveryTests(CompositionCase):
