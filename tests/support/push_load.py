@@ -21,7 +21,7 @@ class PushLoad:
     """
 
     def __init__(self, *, logics: Sequence[str], targets: dict[str, object]) -> None:
-        self._logics = logics
+        self.logics = logics  # base URLs; may be replaced
         self._targets = targets
         self.accepted: dict[str, list[bytes]] = {name: [] for name in targets}  # bodies in order
         self.refused: list[str] = []  # what came instead of a 200
@@ -51,7 +51,7 @@ class PushLoad:
                 began = reactor.seconds()
                 body = f"{name} {number}"
                 push = {"to": to, "op": 1000, "body": body, "idempotency_key": uuid4().hex}
-                while not await self._push(self._logics[turn % len(self._logics)], push):
+                while not await self._push(self.logics[turn % len(self.logics)], push):
                     turn += 1
                 self.accepted[name].append(body.encode())
                 took = reactor.seconds() - began

@@ -6,10 +6,11 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
-from imd.errors import CloseReason
+from imd.errors import CloseReason, PeerUnavailable
 from tests.support.cluster import LEASE_SECONDS, SESSION_SECONDS, Cluster, together
 from tests.support.http_call import http
 from tests.support.listening_client import ListeningClient, listen
+from tests.support.ports import reserve_port
 from tests.support.push_load import PushLoad, in_order
 from tests.support.raw_peer import RawPeer, connect_raw
 from tests.support.reactor import eventually, reactor
@@ -17,6 +18,7 @@ from tests.support.system_case import SystemCase
 
 TRANSPORTS = ("tcp", "tls", "ws", "wss")
 EVERYBODY = ("comet1", "comet2", "logic1", "logic2", "job1", "job2")
+NEW_COMETS = 4
 SLACK_SECONDS = 6.0  # for a renewal's round and a busy machine
 
 
@@ -114,22 +116,37 @@ class DeliveryTests(ClusterCase):
         return peer
 
     def test_new_comet(self) -> Deferred[None]:
-        """Whatever is pushed once a client has seen op 8 arrives, even on a comet that began to listen just now."""
+        """Whatever is pushed once a client has seen op 8 arrives, even on a comet that accepts its first connection."""
 
         async def run() -> None:
             cluster = await self.running("logic1", "logic2", "job1", "job2")
-            for number in range(5):
-                comet = cluster.make(f"comet{number}").start()
-                await comet.until(lambda c=comet: "tcp" in c.urls)  # type: ignore[misc]  # bound here
-                client = await listen(self, comet.urls["tcp"], key="k", mid=7, room="live://r")
-                pushes = ("all?operation=1000", "room?operation=1000&type=live&room=r", "keys?operation=1000&keys=k")
-                await together(cluster.push(target, b"%d" % index, "logic1") for index, target in enumerate(pushes))
-                await cluster.push("mids?operation=1000&mids=7", b"3", "logic2")
-                await client.got(b"0", b"1", b"2", b"3")
+            for number in range(NEW_COMETS):
+                port = reserve_port()
+                comet = cluster.make(f"comet{number}", comet={"tcp": f"127.0.0.1:{port}"}).start()
+                client = await self.first(f"tcp://127.0.0.1:{port}")
+                targets = (
+                    *("all?operation=1000", "room?operation=1000&type=live&room=r"),
+                    *("keys?operation=1000&keys=k", "mids?operation=1000&mids=7"),
+                )
+                logics = ("logic1", "logic2")
+                pushes = [(target, logic, f"{target} {logic}".encode()) for target in targets for logic in logics]
+                await together(cluster.push(target, body, logic) for target, logic, body in pushes)
+                await client.got(*(body for _, _, body in pushes))
+                self.assertEqual(len(client.bodies), len(pushes))
                 await client.client.close()
                 comet.kill()
 
         return self.later(run)
+
+    async def first(self, url: str) -> ListeningClient:
+        """The first client of all, as soon as somebody listens there."""
+        ends = reactor.seconds() + 20
+        while True:
+            try:
+                return await listen(self, url, key="k", mid=7, room="live://r")
+            except PeerUnavailable:
+                self.assertLess(reactor.seconds(), ends, "nobody listens")
+                await deferLater(reactor, 0.005)
 
 
 class FailOverTests(ClusterCase):
@@ -143,15 +160,7 @@ class FailOverTests(ClusterCase):
             stay = [await self.join(cluster, "comet1", n, name) for n, name in enumerate(("tcp", "ws"), 1)]
             lost = [await self.join(cluster, "comet2", n, "tcp") for n in (3, 4, 5)]
             await self.in_room(cluster, "r", 5, stay[0], 10)
-            load = PushLoad(
-                logics=[cluster["logic1"].urls["http"], cluster["logic2"].urls["http"]],
-                targets={
-                    "room": {"room": "live://r"},
-                    "mid": {"mids": [7]},
-                    "all": {"all": True},
-                    "key": {"keys": ["k1"]},
-                },
-            ).start()
+            load = self.load(cluster)
             await self.more(load)
 
             cluster["comet2"].kill()
@@ -161,7 +170,6 @@ class FailOverTests(ClusterCase):
             began = reactor.seconds()
             await self.in_room(cluster, "r", 4, stay[0], LEASE_SECONDS + SLACK_SECONDS)
             print(f"\ncomet killed: counts right after {reactor.seconds() - began:.1f} s")
-            seen = load.count
             await self.more(load)
             await back[0].got(load.accepted["room"][-1], load.accepted["mid"][-1])
 
@@ -186,11 +194,42 @@ class FailOverTests(ClusterCase):
             await home.got(load.accepted["room"][-1], load.accepted["mid"][-1], load.accepted["all"][-1])
             await self.in_room(cluster, "r", 6, home, LEASE_SECONDS + SLACK_SECONDS)
             print(
-                f"{load.count} pushes, {seen} of them before; the slowest took {load.longest_seconds:.2f} s,", end=" "
+                f"{load.count} pushes, the slowest took {load.longest_seconds:.2f} s; {len(load.refused)} tries failed"
             )
-            print(f"{len(load.refused)} tries failed: {sorted({each[:40] for each in load.refused})}")
 
         return self.later(run)
+
+    def test_restarts_under_load(self) -> Deferred[None]:
+        """Logics and jobs that are stopped and started in turn cost a client nothing: every push once, in order."""
+
+        async def run() -> None:
+            cluster = await self.running()
+            stay = [await self.join(cluster, comet, n, "ws") for n, comet in enumerate(("comet1", "comet2"), 1)]
+            load = self.load(cluster)
+            for id in ("logic1", "job1", "logic2", "job2"):
+                await self.more(load, 40)
+                self.assertEqual(await cluster[id].stop(), 0, cluster[id].log)
+                self.assertNotIn("Traceback", cluster[id].log)
+                await self.more(load, 40)
+                await cluster[id].start().ready()
+                load.logics = [cluster[logic].urls["http"] for logic in ("logic1", "logic2")]
+            await load.stop()
+            await self.complete(load, stay)
+            for client in stay:
+                self.assertEqual(len(client.bodies), len(set(client.bodies)), "some came twice")
+            print(f"\n{load.count} pushes, the slowest took {load.longest_seconds:.2f} s")
+
+        return self.later(run)
+
+    def load(self, cluster: Cluster) -> PushLoad:
+        """To everything that the clients of :meth:`join` are reached by, the first one by its key too."""
+        targets: dict[str, object] = {
+            "room": {"room": "live://r"},
+            "mid": {"mids": [7]},
+            "all": {"all": True},
+            "key": {"keys": ["k1"]},
+        }
+        return PushLoad(logics=[cluster[id].urls["http"] for id in ("logic1", "logic2")], targets=targets).start()
 
     async def join(self, cluster: Cluster, comet: str, number: int, name: str) -> ListeningClient:
         return await listen(self, cluster[comet].urls[name], mid=7, key=f"k{number}", room="live://r")
