@@ -11,7 +11,7 @@ from pathlib import Path
 
 START_SECONDS = 30.0
 _FREE = ("comet.tcp", "comet.websocket", "logic.http", "admin.listen")
-_LISTENS = re.compile(r"^  \S.*?\s+(tcp|ws|http)://127\.0\.0\.1:(\d+)(/metrics)?", re.MULTILINE)
+_LISTENS = re.compile(r"^  \S.*?\s+(tcp|tls|ws|wss|http)://127\.0\.0\.1:(\d+)(/metrics)?", re.MULTILINE)
 
 
 class ImdProcess:
