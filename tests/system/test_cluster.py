@@ -221,6 +221,36 @@ class FailOverTests(ClusterCase):
 
         return self.later(run)
 
+    def test_products_under_load(self) -> Deferred[None]:
+        """ZooKeeper is away for longer than its sessions last, then Redis hangs for longer than leases do: connections stay,
+        every accepted push arrives in order, and the counts are right again."""
+
+        async def run() -> None:
+            cluster = await self.running()
+            stay = [await self.join(cluster, comet, n, "ws") for n, comet in enumerate(("comet1", "comet2"), 1)]
+            load = self.load(cluster)
+            cluster.zookeeper.kill()
+            began = reactor.seconds()
+            await eventually(lambda: reactor.seconds() - began > 2 * SESSION_SECONDS and load.count > 80)
+            self.assertEqual(load.refused, [])
+            cluster.zookeeper.start()
+            await together(process.ready() for process in cluster.processes.values())
+            await self.more(load)
+
+            cluster.redis.pause()
+            began = reactor.seconds()
+            await eventually(lambda: reactor.seconds() - began > LEASE_SECONDS + 1)
+            self.assertEqual([await client.client.heartbeat() for client in stay], [2, 2])
+            cluster.redis.resume()
+            await together(process.ready() for process in cluster.processes.values())
+            await self.more(load)
+            await load.stop()
+            await self.complete(load, stay)
+            await self.in_room(cluster, "r", 2, stay[0], LEASE_SECONDS + SLACK_SECONDS)
+            print(f"\n{load.count} pushes, the slowest took {load.longest_seconds:.2f} s; {set(load.refused)}")
+
+        return self.later(run)
+
     def load(self, cluster: Cluster) -> PushLoad:
         """To everything that the clients of :meth:`join` are reached by, the first one by its key too."""
         targets: dict[str, object] = {
