@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+from pathlib import Path
 
 from imd.config.address import Address, parse_address
 from imd.errors import ConfigError
@@ -53,14 +54,14 @@ def _bound(family: int, target: str | tuple[object, ...], options: tuple[int, ..
 
 
 def _free_path(path: str) -> str:
-    """The path, freed of a socket that a dead process left. A living one's is kept, and binding fails."""
+    """The path, freed of a socket that a dead process left. A living one's is kept, and binding fails; so is a file."""
+    if not Path(path).is_socket():
+        return path
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(path)
         except ConnectionRefusedError:
             os.unlink(path)
-        except FileNotFoundError:
-            return path
     return path
 
 

@@ -149,11 +149,14 @@ class Daemon(Service):
         self.log.info("{name} has stopped", name=self.name)
 
     async def _closed(self, what: str, closing: Deferred[None]) -> None:
+        ended: Deferred[None] = Deferred()  # one that does not even end when it is cancelled is left alone
+        closing.addBoth(lambda result: None if ended.called else ended.callback(result))
         try:
-            await closing.addTimeout(self._close_seconds, self.reactor)
+            await ended.addTimeout(self._close_seconds, self.reactor)
         except Exception:
             # One part that cannot close must not keep the others from closing.
             self.log.failure("{what} did not close", what=what)
+            closing.cancel()
 
     def _wait_for_tick(self) -> None:
         self._due = self.reactor.seconds() + TICK_SECONDS

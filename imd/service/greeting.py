@@ -43,8 +43,9 @@ def greeting(
     urls = {key: _url(key, bound) for key, bound in sockets.items()}
     lines = ["imd is ready" if role == "imd" else f"imd-{role} is ready"]
     lines += [f"  {_NAMES[key]:<19} {url}" for key, url in urls.items()]
-    if role == "imd" and "comet.tcp" in urls and settings.auth.mode == "trust":
-        lines.append(_TRY.format(imdctl=_imdctl(program, path), tcp=urls["comet.tcp"], http=urls["logic.http"]))
+    tcp, http = urls.get("comet.tcp", ""), urls.get("logic.http", "")
+    if tcp.startswith("tcp:") and http.startswith("http:") and settings.auth.mode == "trust":
+        lines.append(_TRY.format(imdctl=_imdctl(program, path), tcp=tcp, http=http))
     return "\n".join(lines)
 
 

@@ -118,14 +118,17 @@ def logic_parts(process: Process, registry: Registry, stored: Storage, ids: IdMa
         clock=process.reactor,
         describe=lambda: process.instance("logic", process.advertised(answers.endpoint)),
     )
-    site = _site(process, pusher, online, nodes)
-    listener = Listener(process.sockets["logic.http"], reactor=process.reactor, factory=site, drain=site.stop)
+    listeners = []
+    if "logic.http" in process.sockets:
+        site = _site(process, pusher, online, nodes)
+        http = Listener(process.sockets["logic.http"], reactor=process.reactor, factory=site, drain=site.stop)
+        listeners.append(Part("logic.http", http))
     return [
         *([Part("token keys", ring)] if ring else []),
         Part("worker id", WorkerId(registry=registry, take=ids.take)),
         Part("known comets", Watching(registry, "comet", online.comets_changed, nodes.comets_changed)),
         Part("logic rpc", RpcPart(answers)),
-        Part("logic.http", listener),
+        *listeners,
         Part("logic registration", registration),
     ]
 

@@ -1,8 +1,10 @@
 """Addresses taken while the operator looks on."""
 
 import os
+import shutil
 import socket
 import tempfile
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -35,6 +37,16 @@ class BoundSocketTests(SynchronousTestCase):
         with socket.socket(socket.AF_UNIX) as dead:
             dead.bind(path)
         self.assertEqual(str(self.bound(f"unix:{path}")), f"unix:{path}")
+
+    def test_a_file_is_kept(self) -> None:
+        """A path that was written in the wrong place costs nobody a file."""
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        path = Path(folder) / "imd.toml"
+        path.write_text("precious")
+        with self.assertRaisesRegex(ConfigError, "address already in use"):
+            BoundSocket("admin.listen", f"unix:{path}")
+        self.assertEqual(path.read_text(), "precious")
 
     def test_a_port_in_use(self) -> None:
         """One line with the key, the address and what to do."""

@@ -33,7 +33,11 @@ class Step:
     async def close(self) -> None:
         self.story.append(f"close {self.name}")
         if self.closing is not None:
-            await self.closing
+            try:
+                await self.closing
+            except CancelledError:
+                self.story.append(f"cancelled {self.name}")
+                await Deferred()  # as a part with a bug would
 
     def trouble(self) -> str | None:
         return self.why
@@ -148,8 +152,18 @@ class DaemonTests(SynchronousTestCase):
         self.assertNoResult(stopped)
         self.reactor.advance(CLOSE_SECONDS)
         self.successResultOf(stopped)
-        self.assertEqual(self.story[-1], "close one")
+        self.assertEqual(self.story[2:], ["close two", "cancelled two", "close one"])
         self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_a_part_that_fails_to_close(self) -> None:
+        """The same, at once."""
+        self.two.closing = Deferred()
+        self.start()
+        stopped = self.daemon.stopService()
+        self.two.closing.errback(KeyError("planted"))
+        self.successResultOf(stopped)
+        self.assertEqual(self.story[2:], ["close two", "close one"])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_fails_later(self) -> None:
         """The same as at the start: one line, status 1. A second fault changes nothing, nor does one found while stopping."""

@@ -1,5 +1,7 @@
 """What a process says when it is ready."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -55,11 +57,14 @@ class GreetingTests(SynchronousTestCase):
         self.assertEqual(text, f"imd-comet is ready\n  TCP clients         tcp://127.0.0.1:{ports['comet.tcp']}")
 
     def test_paths(self) -> None:
-        """A unix socket is named as the configuration names it; there is nothing to try without the listeners to try."""
-        path = self.mktemp()
-        path = f"/tmp/imd-greeting-{abs(hash(path))}"  # short enough for a socket
-        text, _ = self.greeted("logic", f"logic.http=unix:{path}", "admin.listen=")
-        self.assertEqual(text, f"imd-logic is ready\n  HTTP API            unix:{path}")
+        """A unix socket is named as the configuration names it, and nothing that cannot be pasted is offered to try."""
+        folder = tempfile.mkdtemp()  # short enough for a socket
+        self.addCleanup(shutil.rmtree, folder)
+        off = ("comet.tcp=127.0.0.1:0", "comet.websocket=", "admin.listen=")
+        text, _ = self.greeted("imd", f"logic.http=unix:{folder}/http", *off)
+        self.assertIn(f"  HTTP API            unix:{folder}/http", text)
+        for http in (f"logic.http=unix:{folder}/other", "logic.http="):
+            self.assertNotIn("try it", self.greeted("imd", http, *off)[0])
 
     def test_job(self) -> None:
         """One that listens nowhere says that it is ready."""

@@ -94,6 +94,12 @@ class LogicPartsTests(CompositionCase):
 
         return Deferred.fromCoroutine(run())
 
+    def test_without_http(self) -> None:
+        """An empty address is off: such a logic only answers comets."""
+        names = [part.name for part in self.parts(self.process("logic", "logic.http="))]
+        self.assertNotIn("logic.http", names)
+        self.assertIn("logic rpc", names)
+
     def test_keys_that_cannot_be_used(self) -> None:
         """One line that names the key of the configuration or the file, and nothing that is in it."""
         process = self.process("logic", *self.token_mode())
