@@ -19,8 +19,8 @@ class Notifier:
         self._send(f"READY=1\nSTATUS={status}")
 
     def status(self, status: str) -> None:
-        """One line for ``systemctl status``."""
-        self._send(f"STATUS={status}")
+        """One line for ``systemctl status``; another line would be another word to systemd."""
+        self._send(f"STATUS={' '.join(status.split())}")
 
     def stopping(self) -> None:
         """On the way out."""

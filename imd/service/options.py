@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
+from imd import __version__
 from imd.config import Role, Settings, load
 from imd.errors import ConfigError
 from imd.service.log import observer
@@ -40,6 +41,11 @@ class Options(usage.Options):
         self.sets.append(pair)
 
     opt_s = opt_set
+
+    def opt_version(self) -> None:
+        """Display imd's version and exit."""
+        print(f"imd {__version__}")
+        raise SystemExit(0)
 
     def postOptions(self) -> None:
         """Load the settings; what is wrong with them is said in plain lines, without the help around it."""

@@ -126,6 +126,14 @@ class DaemonTests(SynchronousTestCase):
         self.assertEqual((self.failures, self.flushLoggedErrors()), ([], []))
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_stopped_while_a_part_takes_no_notice(self) -> None:
+        """What it goes on to open is closed; nothing more is opened, and nothing is said to be ready."""
+        self.one.opening = Deferred(lambda deferred: deferred.callback(None))
+        self.start()
+        self.successResultOf(self.daemon.stopService())
+        self.assertEqual(self.story, ["open one", "close one"])
+        self.assertEqual(self.notifier.heard, ["STOPPING=1\nSTATUS=stopping"])
+
     def test_a_part_that_cannot_open(self) -> None:
         """The process stops with status 1 and one line, no traceback."""
         self.two.opening = Deferred()

@@ -20,7 +20,7 @@ class NotifierTests(SynchronousTestCase):
             systemd.settimeout(5)
             notifier = Notifier({"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "10000000"})
             notifier.ready("up")
-            notifier.status("broker: away")
+            notifier.status("broker:\naway")
             notifier.alive()
             notifier.stopping()
             heard = [systemd.recv(100) for _ in range(4)]

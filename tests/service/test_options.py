@@ -10,6 +10,7 @@ from twisted.logger import ILogObserver, Logger, LogPublisher
 from twisted.python.usage import Options as UsageOptions
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd import __version__
 from imd.config import Role
 from imd.errors import ConfigError
 from imd.service import comet, job, logic, standalone
@@ -53,6 +54,13 @@ class OptionsTests(SynchronousTestCase):
         self.assertEqual((ended.code, out.getvalue()), (0, "defaults: good\n"))
         refused = self.assertRaises(SystemExit, self.parsed, "--check", "--config", "/none/such")
         self.assertIn("/none/such: cannot be read", str(refused.code))
+
+    def test_version(self) -> None:
+        """imd's, not Twisted's."""
+        out = io.StringIO()
+        self.patch(sys, "stdout", out)
+        ended = self.assertRaises(SystemExit, self.parsed, "--version")
+        self.assertEqual((ended.code, out.getvalue()), (0, f"imd {__version__}\n"))
 
     def test_help(self) -> None:
         """Each role's names its listeners or its products, and the way to all of imd in one process."""
