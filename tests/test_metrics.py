@@ -1,10 +1,13 @@
 """Counting."""
 
 import re
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.metrics import Counter, Gauge, Histogram, Metrics
+
+ROOT = Path(__file__).parent.parent
 
 
 class CounterTests(SynchronousTestCase):
@@ -60,6 +63,17 @@ class MetricsTests(SynchronousTestCase):
         self.assertEqual(len(names), len(set(names)))
         for name in names:
             self.assertRegex(name, re.compile(r"^(imd|process)_[a-z_]+(?<!_total)$"))
+
+    def test_each_is_counted(self) -> None:
+        """None is declared that nobody counts: it would read as "this never happens"."""
+        source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "imd").rglob("*.py"))
+        verbs = {"counter": r"add\(", "gauge": r"(set\(|read = )", "histogram": r"observe\("}
+        uncounted = [
+            name
+            for name, metric in vars(Metrics()).items()
+            if not re.search(rf"metrics\.{name}\.{verbs[metric.kind]}", source)
+        ]
+        self.assertEqual(uncounted, [])
 
     def test_each_process_counts_for_itself(self) -> None:
         """No state is shared between two."""
