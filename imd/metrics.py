@@ -83,6 +83,7 @@ class Metrics:
     """The metrics of one process. docs/operations.md explains each, and the alert that it deserves."""
 
     def __init__(self) -> None:
+        # Long: a list, a line or two a metric
         # comet: who is connected, and how connections end
         self.connections = Gauge("imd_connections", "Connections open now, authenticated or not.", ("transport",))
         self.channels = Gauge("imd_channels", "Authenticated connections now.")

@@ -4,6 +4,7 @@ import click
 
 from imd import __version__
 from imd.ctl.check_config import check_config
+from imd.ctl.ledger import ledger
 from imd.ctl.listen import listen
 from imd.ctl.new_curve_keys import new_curve_keys
 from imd.ctl.new_push_key import new_push_key
@@ -19,11 +20,12 @@ def main() -> None:
     In one terminal, listen:   imdctl listen --room live://1000
     in a second one, push:     imdctl push --to-room live://1000 "hello"
     Before a start:            imdctl check-config etc/comet.toml
+    Was anything lost?         imdctl ledger
 
     Without further options the commands speak to the imd that `make run` starts on this machine. Each one explains
     itself: imdctl push --help. Exit status: 0 done, 1 it failed (one line on stderr says why), 2 asked for wrongly.
     """
 
 
-for command in (listen, push, check_config, new_push_key, new_curve_keys):
+for command in (listen, push, ledger, check_config, new_push_key, new_curve_keys):
     main.add_command(command)

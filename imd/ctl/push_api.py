@@ -11,6 +11,7 @@ from twisted.web.client import Agent, RequestTransmissionFailed, ResponseFailed,
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
+from imd.ctl.failure import plain
 from imd.errors import AuthRefused, BadRequest, ImdError, PeerUnavailable, ScopeMissing, Unavailable
 from imd.logic.push_request import PushRequest, PushResult
 from imd.transport.tls import ServerCheck
@@ -70,9 +71,9 @@ class PushApi:
                 self._timeout_seconds, self._clock, onTimeoutCancel=self._late
             )
         except (ConnectError, DNSLookupError) as error:
-            raise PeerUnavailable(f"{self._url}: cannot connect: {_plain(error)}; is imd running there?") from None
+            raise PeerUnavailable(f"{self._url}: cannot connect: {plain(error)}; is imd running there?") from None
         except (ConnectionClosed, ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed) as error:
-            raise PeerUnavailable(f"{self._url}: the connection broke: {_plain(error)}") from None
+            raise PeerUnavailable(f"{self._url}: the connection broke: {plain(error)}") from None
         if status != 200:
             raise _refused(status, body)
         try:
@@ -115,10 +116,3 @@ def _refused(status: int, body: bytes) -> ImdError:
     if status == 403:
         return ScopeMissing(words)
     return Unavailable(words) if status >= 429 else BadRequest(words)
-
-
-def _plain(error: Exception) -> str:
-    """The cause in the system's words, without Twisted's around them."""
-    reasons = getattr(error, "reasons", None)  # of a ResponseFailed and its kind
-    inner = reasons[0].value if reasons else error
-    return str(inner).rstrip(".")

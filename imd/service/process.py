@@ -110,6 +110,8 @@ def process(
 ) -> Process:
     """The process of this start. Raises :class:`imd.errors.ConfigError` for key files that cannot be used."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    boot = now_ms()
+    metrics.start_time_seconds.set(boot / 1000)
     return Process(
         role=role,
         settings=settings,
@@ -121,7 +123,7 @@ def process(
         context=context,
         # within one process there is nobody to keep out
         security=PLAINTEXT if role == "imd" else rpc_security(settings.rpc, context=context, reactor=reactor),
-        boot=now_ms(),
+        boot=boot,
     )
 
 

@@ -1,0 +1,125 @@
+"""The ledger of a real process, after pushes of every kind to clients of every kind."""
+
+import os
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.utils import getProcessOutputAndValue
+
+from tests.ctl.test_push import IMDCTL
+from tests.support.cluster import together
+from tests.support.http_call import http
+from tests.support.listening_client import ListeningClient, listen
+from tests.support.raw_peer import connect_raw
+from tests.support.reactor import reactor
+from tests.support.system_case import SystemCase
+from tests.support.twistd import Twistd
+
+AUTH = b'{"key":"stalled","room":"live://r","accepts":[1000],"mid":9}'
+STALLED = bytes.fromhex("%08x 0010 0001 00000007 00000001" % (16 + len(AUTH))) + AUTH
+ROUNDS = 6
+
+
+async def ledger(*processes: Twistd, wait: int = 30) -> dict[str, Any]:
+    """What ``imdctl ledger --json`` says of them, with its exit status and what it wrote to stderr."""
+    admins = [word for process in processes for word in ("--admin", process.admin)]
+    command = (*IMDCTL[1:], "ledger", *admins, "--wait", str(wait), "--json")
+    out, err, status = await getProcessOutputAndValue(IMDCTL[0], command, env=dict(os.environ), reactor=reactor)
+    assert out, err
+    found: dict[str, Any] = msgspec.json.decode(out)
+    return {**found, "status": status, "said": err.decode()}
+
+
+class LedgerTests(SystemCase):
+    """``twistd imd``, and ``imdctl ledger``."""
+
+    def test_every_push_is_accounted_for(self) -> Deferred[None]:
+        """Known, unknown, filtered and stalled receivers, clients that go in between, repeated and refused pushes,
+        broadcasts at once and at a pace: every difference ends at zero, and a kill -9 in between loses no entry."""
+
+        async def run() -> None:
+            imd = await self.start(comet={"outbox_bytes": 200_000})
+            await self.traffic(imd)
+            found = await ledger(imd)
+            self.assert_balanced(found)
+            self.assert_all_happened(found)
+            imd.kill()
+            await imd.start().ready()
+            await self.push(imd, {"to": {"keys": ["nobody"], "all": True}, "op": 1000, "body": "x"})
+            self.assert_balanced(await ledger(imd))
+
+        return self.later(run)
+
+    def test_what_a_dead_process_left(self) -> Deferred[None]:
+        """Entries that a killed process had accepted are the next one's, which accounts for them."""
+
+        async def run() -> None:
+            imd = await self.start()
+            rooms = [{"to": {"room": f"live://{n}"}, "op": 1, "body": "x" * 500} for n in range(500)]
+            await together(self.push(imd, rooms) for _ in range(8))
+            imd.kill()
+            await imd.start().ready()
+            self.assert_balanced(await ledger(imd))
+
+        return self.later(run)
+
+    async def traffic(self, imd: Twistd) -> None:
+        """Ends when all is written that was sent, as far as the clients read."""
+        clients = [await self.client(imd, number) for number in range(8)]
+        peer = await connect_raw(reactor=reactor, transport="tcp", port=imd.port("tcp"), ca_file="")
+        await peer.send(STALLED)
+        await peer.read(16)
+        stalled: Any = peer.transport
+        stalled.pauseProducing()
+        for number in range(ROUNDS):
+            await together(
+                self.push(imd, request, status)
+                for request, status in (
+                    ({"to": {"room": "live://r"}, "op": 1000, "body": "r" * 60_000}, 200),
+                    ({"to": {"keys": ["k1", "k2", "k3", "nobody", "stalled"]}, "op": 1000, "body": "k"}, 200),
+                    ({"to": {"mids": [1, 2, 3, 9, 404]}, "op": 1000, "body": "m" * 60_000}, 200),
+                    ({"to": {"all": True}, "op": 1001, "body": "a"}, 200),
+                    ({"to": {"all": True}, "op": 1000, "body": "a", "speed": 50}, 200),
+                    (
+                        {"to": {"rooms": ["live://r", "live://none"]}, "op": 1, "body": "once", "idempotency_key": "i"},
+                        200,
+                    ),
+                    ({"to": {"keys": [""]}, "op": 1, "body": "refused"}, 400),
+                    ([{"to": {"room": "live://r"}, "op": 1000, "body": f"{n}"} for n in range(100)], 200),
+                )
+            )
+            leaver = clients.pop()
+            await leaver.client.close()
+            clients.append(await self.client(imd, 20 + number))
+        stalled.resumeProducing()
+        stalled.abortConnection()
+        await self.push(imd, {"to": {"all": True}, "op": 1000, "body": "last"})
+        await together(client.got(b"last") for client in clients if client.client.trouble is None)
+
+    async def client(self, imd: Twistd, number: int) -> ListeningClient:
+        accepts = (1000,) if number % 2 else (1001,)
+        url = imd.urls["tcp" if number % 3 else "ws"]
+        return await listen(self, url, key=f"k{number}", mid=number, room="live://r", accepts=(*accepts, 1000))
+
+    async def push(self, imd: Twistd, request: Any, status: int = 200) -> None:
+        answer = await http("POST", imd.urls["http"], "/v1/push", msgspec.json.encode(request), seconds=60)
+        self.assertEqual(answer.status, status, answer.body)
+
+    def assert_balanced(self, found: dict[str, Any]) -> None:
+        differences = {each["layer"]: each for each in found["accounts"] if each["difference"]}
+        self.assertEqual((differences, found["status"]), ({}, 0), found["said"])
+
+    def assert_all_happened(self, found: dict[str, Any]) -> None:
+        """It balanced something."""
+        out = {each["layer"]: each["out"] for each in found["accounts"]}
+        for layer, names in (
+            ("api", ("accepted", "repeated", "bad_request")),
+            ("publish", ("stored", "repeated")),
+            ("route", ("answered", "not_connected")),
+            ("fan-out", ("delivered", "filtered")),
+        ):
+            for name in names:
+                self.assertGreater(out[layer].get(name, 0), 0, (layer, name, out[layer]))
+        held = next(each for each in found["accounts"] if each["layer"] == "outbox")
+        self.assertGreater(sum(held["in"].values()), 0, "the stalled client held nothing")
