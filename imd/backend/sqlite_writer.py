@@ -241,5 +241,5 @@ def _words(path: Path, error: Exception) -> str:
     if "locked" in str(error):
         return f"{path} is in use by another process"
     if isinstance(error, OSError):
-        return f"{path}: {error.strerror}"
+        return f"{path}: the folder {path.parent} cannot be made: {error.strerror}"
     return f"{path}: {error}"
