@@ -42,7 +42,10 @@ class Terminal:
         words = shlex.split(self._here(command))
         name = words[0].rpartition("/")[2]
         if name == "curl":
-            return _curl(words[1:])
+            try:
+                return _curl(words[1:])
+            except OSError as error:
+                raise AssertionError(f"{command}: {error}\nexit status {self.imd.status}\n{self.imd.log}") from None
         assert name == "imdctl", f"the terminal does not know {command}"
         done = subprocess.run(
             [self.imdctl, *words[1:]],
@@ -100,7 +103,7 @@ class Terminal:
 
     def _wait(self) -> None:
         ends = time.monotonic() + START_SECONDS
-        while "imd is ready" not in self.imd.log:
+        while not re.search(r"or open +\S+\n", self.imd.log):  # the greeting's last line, whole
             assert time.monotonic() < ends and self.imd.running, self.imd.log
             time.sleep(0.02)
 
