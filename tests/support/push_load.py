@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import uuid4
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from tests.support.http_call import CallFailed, http
@@ -43,6 +43,12 @@ class PushLoad:
     def count(self) -> int:
         """Pushes accepted so far."""
         return sum(map(len, self.accepted.values()))
+
+    def cancel(self) -> None:
+        """A clean-up: stop, whatever is under way."""
+        if self._running is not None and not self._running.called:
+            self._running.addErrback(lambda failure: failure.trap(CancelledError))
+            self._running.cancel()
 
     async def _run(self) -> None:
         number, turn = 0, 0

@@ -200,16 +200,22 @@ class FailOverTests(ClusterCase):
         return self.later(run)
 
     def test_restarts_under_load(self) -> Deferred[None]:
-        """Logics and jobs that are stopped and started in turn cost a client nothing: every push once, in order."""
+        """Whatever is stopped in order and started again, one after another, costs those who stay nothing: every push once, in
+        order. Who was on a comet that stops is out of the counts at once."""
 
         async def run() -> None:
             cluster = await self.running()
-            stay = [await self.join(cluster, comet, n, "ws") for n, comet in enumerate(("comet1", "comet2"), 1)]
+            stay = [await self.join(cluster, "comet1", n, name) for n, name in enumerate(("ws", "tcp"), 1)]
+            other = await self.join(cluster, "comet2", 3, "ws")
+            await self.in_room(cluster, "r", 3, stay[0], 5)
             load = self.load(cluster)
-            for id in ("logic1", "job1", "logic2", "job2"):
+            for id in ("logic1", "job1", "comet2", "logic2", "job2"):
                 await self.more(load, 40)
                 self.assertEqual(await cluster[id].stop(), 0, cluster[id].log)
                 self.assertNotIn("Traceback", cluster[id].log)
+                if id == "comet2":
+                    self.assertIn("server_stopping", str(other.client.trouble))
+                    await self.in_room(cluster, "r", 2, stay[0], LEASE_SECONDS / 2)
                 await self.more(load, 40)
                 await cluster[id].start().ready()
                 load.logics = [cluster[logic].urls["http"] for logic in ("logic1", "logic2")]
@@ -218,6 +224,39 @@ class FailOverTests(ClusterCase):
             for client in stay:
                 self.assertEqual(len(client.bodies), len(set(client.bodies)), "some came twice")
             print(f"\n{load.count} pushes, the slowest took {load.longest_seconds:.2f} s")
+
+        return self.later(run)
+
+    def test_hangs_under_load(self) -> Deferred[None]:
+        """A logic that hangs for a while costs nothing but time: what it had taken and a back end repeated elsewhere comes
+        once. A job that hangs for longer than its session costs no push; some may come twice, and then late."""
+
+        async def run() -> None:
+            cluster = await self.running()
+            stay = [await self.join(cluster, comet, n, "ws") for n, comet in enumerate(("comet1", "comet2"), 1)]
+            load = self.load(cluster)
+            await self.more(load, 40)
+            cluster["logic1"].pause()
+            await self.more(load, 12)  # every other round waits for it, in vain
+            await self.join(cluster, "comet1", 3, "tcp")
+            cluster["logic1"].resume()
+            await self.more(load, 40)
+            await load.stop()
+            await self.complete(load, stay)
+            for client in stay:
+                self.assertEqual(len(client.bodies), len(set(client.bodies)), "some came twice")
+
+            load = self.load(cluster)
+            cluster["job1"].pause()
+            began = reactor.seconds()
+            await eventually(lambda: reactor.seconds() - began > 2 * SESSION_SECONDS)
+            await self.more(load, 40)
+            cluster["job1"].resume()
+            await self.more(load, 40)
+            await load.stop()
+            for name in ("room", "mid", "all"):
+                for client in stay:
+                    await client.got(*load.accepted[name], seconds=SESSION_SECONDS + SLACK_SECONDS)
 
         return self.later(run)
 
@@ -259,7 +298,9 @@ class FailOverTests(ClusterCase):
             "all": {"all": True},
             "key": {"keys": ["k1"]},
         }
-        return PushLoad(logics=[cluster[id].urls["http"] for id in ("logic1", "logic2")], targets=targets).start()
+        load = PushLoad(logics=[cluster[id].urls["http"] for id in ("logic1", "logic2")], targets=targets)
+        self.addCleanup(load.cancel)
+        return load.start()
 
     async def join(self, cluster: Cluster, comet: str, number: int, name: str) -> ListeningClient:
         return await listen(self, cluster[comet].urls[name], mid=7, key=f"k{number}", room="live://r")
