@@ -57,6 +57,42 @@ class AbsenceTests(JobTestCase):
         self.assertEqual((self.waiting, dict(self.metrics.drops.values)), (0, {}))
         self.end(dispatcher)
 
+    def test_a_member_back_at_the_lost_comet(self) -> None:
+        """Under a new key, which did not get the push: it does now. One that is gone is counted."""
+        self.attach("a", "old", mid=7)
+        self.attach("a", "other", mid=8)
+        self.a.holding = True
+        dispatcher = self.dispatcher()
+        self.push(Target.MEMBERS, b"member", mids=(7, 8))
+        for key, mid in (("old", 7), ("other", 8)):
+            self.run_now(self.presence.behind.detach(("a", 1), key, mid))
+        self.attach("a", "new", mid=7)
+        self.a.fail(PeerUnavailable("vanished"))
+        self.a.holding = False
+        self.advance(2)
+        self.assertEqual([item.keys for item in self.a.items], [("old", "other"), ("new",)])
+        self.assertEqual((self.drops("not_connected"), self.metrics.moved.value(), self.waiting), (1, 1, 0))
+        self.end(dispatcher)
+
+    def test_a_bug_in_a_parcels_accounts(self) -> None:
+        """Whatever was not counted when a parcel is closed is an error, and its push is committed."""
+        self.attach("a", "k")
+        self.a.outcome = lambda item: rpc.Outcome(delivered=1, dropped=(("full", "two"),))  # type: ignore[arg-type]  # that is the bug
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, keys=("k",))
+        self.assertEqual((self.drops("error"), self.waiting), (1, 0))
+        self.flushLoggedErrors(TypeError)
+        self.end(dispatcher)
+
+    def test_a_comet_that_answers_for_other_keys(self) -> None:
+        """Only those that it was given count."""
+        self.attach("a", "k")
+        self.a.outcome = lambda item: rpc.Outcome(delivered=1, unknown=("x", "y"))
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, keys=("k",))
+        self.assertEqual((self.metrics.answered.value(), self.waiting), (1, 0))
+        self.end(dispatcher)
+
     def test_who_stays_at_a_lost_comet_is_given_up(self) -> None:
         """It may have been delivered there: not sent there again, counted after a bounded time."""
         self.attach("a", "k")

@@ -107,6 +107,27 @@ class GiveUpTests(JobTestCase):
         self.successResultOf(given_up)
         self.assertEqual(self.waiting, 1)
         self.assertTrue(all(reply.called for _, reply in self.a.held))
+        self.assertEqual((self.metrics.given_up.value("open"), self.metrics.packets_given_up.value()), (1, 1))
+        self.end(dispatcher)
+
+    def test_what_settled_but_could_not_be_committed_is_counted(self) -> None:
+        """It comes again, though its outcome is known."""
+        self.attach("a", "k")
+        dispatcher = self.dispatcher(settle_seconds=1.0)
+        self.a.holding = True
+        self.push(Target.KEYS, keys=("k",))
+        self.assertEqual((self.metrics.uncommitted.value(), self.metrics.open_pushes.value()), (1, 1))
+        self.assertEqual(self.metrics.packets_under_way.value(), 1)
+        self.broker.error = BrokerUnavailable("away")
+        self.a.release()
+        self.assertEqual((self.metrics.uncommitted.value(), self.metrics.open_pushes.value()), (1, 0))
+        given_up = Deferred.fromCoroutine(dispatcher.assigned(frozenset()))
+        self.assertEqual(self.metrics.uncommitted.value(), 1)  # as long as it may still be committed
+        self.clock.advance(1.0)
+        self.successResultOf(given_up)
+        self.assertEqual((self.metrics.given_up.value("settled"), self.metrics.given_up.value("open")), (1, 0))
+        self.assertEqual(self.metrics.uncommitted.value(), 0)
+        self.broker.error = None
         self.end(dispatcher)
 
     def test_a_partition_that_comes_back_begins_where_it_ended(self) -> None:

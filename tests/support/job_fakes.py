@@ -15,6 +15,7 @@ from imd.errors import ImdError
 from imd.interfaces import CometClient, Location
 from imd.job.dispatch import Dispatcher
 from imd.job.settings import JobSettings
+from imd.ledger import Figures, balances
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.protocol.packet import walk
@@ -151,11 +152,20 @@ class JobTestCase(SynchronousTestCase):
         return dispatcher
 
     def end(self, dispatcher: Dispatcher) -> None:
-        """Close it; no call may be left on the clock."""
+        """Close it; no call may be left on the clock, no push and no packet without an outcome."""
         closed = Deferred.fromCoroutine(dispatcher.close())
         self.clock.advance(60)
         self.successResultOf(closed)
         self.assertEqual([call for call in self.clock.getDelayedCalls() if call.active()], [])
+        self.assert_accounted_for()
+
+    def assert_accounted_for(self) -> None:
+        """Job's part of the ledger: every push settled or to come again, every packet with its outcome, nothing under way."""
+        figures = Figures()
+        figures.add_all(self.metrics)
+        for balance in balances(figures):
+            if balance.layer in ("settle", "route"):
+                self.assertEqual((balance.difference, balance.pending), (0, {}), balance)
 
     def run_now(self, coroutine: Any) -> Any:
         """The result of what needs no time."""
