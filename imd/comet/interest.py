@@ -46,14 +46,15 @@ class Interest:
     - A request fails: whether it was done is unknown. Who waited hears of it; without holders the room is released after
       another linger, again and again until logic answers.
     - A renewal makes every room that it lists hosted. So a room is not released while a renewal that lists it is under way
-      (``pin``): it would be hosted again, and nobody would ever release it.
+      (``pin``): it would be hosted again, and nobody would ever release it. It is released when that has ended, not after
+      another linger: slow renewals would be under way then, too, each time. And none lists a room that is not hosted any more.
     - A request that timed out may still be done late, against a newer one: the next renewal, which lists every hosted room,
       puts that right.
     """
 
     _log = Logger()
 
-    __slots__ = ("_boot", "_clock", "_lingering", "_logic", "_pinned", "_places", "_server", "_work")
+    __slots__ = ("_boot", "_clock", "_lingering", "_logic", "_pinned", "_places", "_postponed", "_server", "_work")
 
     def __init__(
         self, *, server: str, boot: int, logic: LogicClient, clock: Clock, work: Work, linger_seconds: float
@@ -66,6 +67,7 @@ class Interest:
         self._places: dict[str, _Place] = {}
         self._lingering: IdleList[str] = IdleList(idle_seconds=linger_seconds)  # rooms without holders
         self._pinned: frozenset[str] = frozenset()  # rooms of the renewal that is under way
+        self._postponed: set[str] = set()  # those of them that lingered long enough, and are still without holders
 
     def hosted(self) -> list[str]:
         """The rooms that are hosted now, those without members included."""
@@ -102,29 +104,38 @@ class Interest:
         place.holders -= 1
         self._rest(room, place)
 
-    def pin(self, rooms: Collection[str]) -> None:
-        """A renewal that lists these begins. One at a time."""
-        self._pinned = frozenset(rooms)
+    def pin(self, rooms: Collection[str]) -> list[str]:
+        """A renewal of these begins, one at a time; answers those that it may list: they are hosted now."""
+        hosted = [room for room in rooms if (place := self._places.get(room)) and place.stage is Stage.HOSTED]
+        self._pinned = frozenset(hosted)
+        return hosted
 
     def unpin(self) -> None:
         """It was answered, or will never be."""
         self._pinned = frozenset()
+        postponed, self._postponed = self._postponed, set()
+        for room in sorted(postponed):
+            self._begin_release(room)
 
     def sweep(self, now: float, limit: int) -> int:
         """Release what lingered long enough, at most ``limit`` rooms; answers how many it looked at."""
         due = self._lingering.due(now, limit)
         for room in due:
             if room in self._pinned:
-                self._lingering.touch(room, now)
+                self._postponed.add(room)
             else:
-                place = self._places[room]
-                place.stage = Stage.RELEASING
-                self._work.start(self._release(room, place))
+                self._begin_release(room)
         return len(due)
+
+    def _begin_release(self, room: str) -> None:
+        place = self._places[room]
+        place.stage = Stage.RELEASING
+        self._work.start(self._release(room, place))
 
     def _enter(self, room: str, place: _Place) -> None:
         place.holders += 1
         self._lingering.forget(room)
+        self._postponed.discard(room)
 
     def _rest(self, room: str, place: _Place) -> None:
         """Nothing is under way any more, or a holder left: linger if nobody is left."""

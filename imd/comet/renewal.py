@@ -178,7 +178,7 @@ class Renewal:
 
     async def _page(self, channels: Sequence[Channel], rooms: Sequence[str]) -> None:
         here = {channel.key: channel for channel in channels if self._directory.find(channel.key) is channel}
-        counts = {room: self._directory.count(room) for room in rooms}
+        counts = {room: self._directory.count(room) for room in self._interest.pin(rooms)} if rooms else {}
         request = Renew(
             server=self._server,
             boot=self._boot,
@@ -187,8 +187,6 @@ class Renewal:
             public=self._public,
         )
         self._departures.pin(here)
-        if rooms:
-            self._interest.pin(rooms)
         try:
             renewed = await self._logic.renew(request)
         finally:

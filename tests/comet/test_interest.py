@@ -172,12 +172,33 @@ class InterestTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_pinned_room_is_not_released(self) -> None:
-        """A renewal that lists it would host it again; after another linger it is."""
+        """A renewal that lists it would host it again; as soon as that has ended it is."""
         self.successResultOf(self.hold())
         self.interest.drop(ROOM)
         self.interest.pin([ROOM])
         self.linger()
+        self.assertEqual(self.wanted(), [True])
+        self.interest.unpin()
+        self.assertEqual(self.wanted(), [True, False])
+
+    def test_a_pinned_room_is_joined_again(self) -> None:
+        """Then it stays, and lingers anew when it is left."""
+        self.successResultOf(self.hold())
+        self.interest.drop(ROOM)
+        self.interest.pin([ROOM])
+        self.linger()
+        self.successResultOf(self.hold())
+        self.interest.drop(ROOM)
         self.interest.unpin()
         self.assertEqual(self.wanted(), [True])
         self.linger()
         self.assertEqual(self.wanted(), [True, False])
+
+    def test_only_hosted_rooms_are_pinned(self) -> None:
+        """A renewal of several pages would host again what was released since it began."""
+        self.successResultOf(self.hold())
+        self.assertEqual(self.interest.pin([ROOM, "live://never"]), [ROOM])
+        self.interest.unpin()
+        self.interest.drop(ROOM)
+        self.linger()
+        self.assertEqual(self.interest.pin([ROOM]), [])
