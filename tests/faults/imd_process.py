@@ -17,13 +17,21 @@ _LISTENS = re.compile(r"^  \S.*?\s+(tcp|tls|ws|wss|http)://127\.0\.0\.1:(\d+)(/m
 class ImdProcess:
     """Runs from the moment it is made until :meth:`stop`, which answers its whole log."""
 
-    def __init__(self, folder: Path, *settings: str, limits: str = "", host: Mapping[str, str] | None = None) -> None:
-        """``settings`` are `--set`s; ``limits`` goes to the shell's ulimit, such as ``-n 64``."""
+    def __init__(
+        self,
+        folder: Path,
+        *settings: str,
+        limits: str = "",
+        host: Mapping[str, str] | None = None,
+        config: Path | None = None,
+    ) -> None:
+        """``settings`` are `--set`s; ``limits`` goes to the shell's ulimit, such as ``-n 64``; ``host``: more listeners."""
         folder.mkdir(parents=True)
         self._log = folder / "log"
         addresses = dict.fromkeys(_FREE, "127.0.0.1:0") | dict(host or {})
         twistd = [str(Path(sys.executable).with_name("twistd")), "-n", "--pidfile=", "imd"]
         given = [f"{key}={value}" for key, value in addresses.items()] + list(settings)
+        twistd += ["--config", str(config)] if config else []
         command = [*twistd, *(word for setting in given for word in ("--set", setting))]
         if limits:
             command = ["/bin/sh", "-c", f'ulimit {limits} && exec "$@"', "sh", *command]
@@ -65,8 +73,12 @@ class ImdProcess:
     def _ask(self, method: str, path: str, body: bytes, headers: Mapping[str, str], port: str) -> tuple[int, bytes]:
         fields = {"Host": "localhost", "Connection": "close", "Content-Length": str(len(body)), **headers}
         lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-        answer = self.http("\r\n".join(lines).encode("utf-8") + body, port)
-        head, _, rest = answer.partition(b"\r\n\r\n")
+        with self.connect(port) as stream:
+            stream.sendall("\r\n".join(lines).encode("latin-1") + body)
+            head, _, rest = read_head(stream).partition(b"\r\n\r\n")
+            length = re.search(rb"\r\nContent-Length: (\d+)", head)
+            while length and len(rest) < int(length[1]) and (data := stream.recv(65536)):
+                rest += data
         return int(head.split()[1]), rest
 
     def connect(self, port: str, seconds: float = 10.0) -> socket.socket:
@@ -113,6 +125,14 @@ def read_to_end(stream: socket.socket) -> bytes:
     except ConnectionError:
         pass
     return b"".join(parts)
+
+
+def read_head(stream: socket.socket) -> bytes:
+    """What comes until an HTTP answer's head is complete, and perhaps more."""
+    data = b""
+    while b"\r\n\r\n" not in data and (part := stream.recv(65536)):
+        data += part
+    return data
 
 
 def eventually(holds: object, seconds: float = 10.0, what: str = "it") -> None:
