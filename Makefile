@@ -1,10 +1,11 @@
 # What README.md and CONTRIBUTING.md tell people to type. `make` alone explains.
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format tox dev test-needs clean
+.PHONY: help run test simulate lint format tox dev test-needs clean
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
+SEEDS ?= 1000
 ENVS ?= ALL
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --prefer-binary -c constraints.txt
 
@@ -20,6 +21,7 @@ help:
 	@echo 'make run     start imd on this machine: everything in one process, no server to install'
 	@echo '             make run ARGS="--config etc/imd.toml --set comet.tcp=127.0.0.1:4101"'
 	@echo 'make test    install what the tests need and run all of them; ARGS="tests/comet -k room" for some'
+	@echo 'make simulate  clusters in storms, on a fake clock: SEEDS=10000, or SEEDS=17-17 for the story of one'
 	@echo 'make lint    ruff, mypy --strict and the rules of the house (tests/test_architecture.py)'
 	@echo 'make format  let ruff put the code into shape'
 	@echo 'make tox     the tests on every Python from 3.11 to 3.13 that is here; ENVS=py313 for one'
@@ -33,6 +35,9 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev test-needs
 	$(VENV)/bin/python -m pytest $(ARGS)
+
+simulate: $(VENV)/.installed-dev
+	$(VENV)/bin/python -m tests.simulation $(SEEDS) $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,87 @@
+"""A logic's process, composed as ``imd.service.logic`` does it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from imd.interfaces import Instance
+from imd.logic.connection import Connections
+from imd.logic.ids import IdMaker
+from imd.logic.push import Pusher
+from imd.logic.push_limits import PushLimits
+from imd.logic.push_request import PushRequest, PushResult
+from imd.logic.receive import Discard
+from imd.logic.trust import TrustAuthenticator
+from imd.metrics import Metrics
+from imd.protocol.rpc import Method
+from imd.service.registration import Registration
+from tests.simulation.products import RemoteBroker, RemoteLeases, RemotePresence, RemoteRooms
+from tests.simulation.registry import RemoteRegistry
+from tests.simulation.rpc_network import MemoryRpcServer
+from tests.simulation.world import Process
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+
+class LogicProcess:
+    """One start of one logic."""
+
+    role = "logic"
+
+    def __init__(self, sim: "Simulation", name: str, *, start: int) -> None:
+        self.sim = sim
+        self.name = name
+        self.process = Process(sim.world, f"{name}/{start}")
+        self.boot = int(sim.world.wall() * 1000)
+        self.metrics = Metrics()
+        self.listening = False
+        self.stopped = False
+        self._registry = RemoteRegistry(sim.ensemble, self.process)
+        self._ids = IdMaker(now=sim.world.wall)
+        broker = RemoteBroker(sim.broker, self.process, self.metrics)
+        connections = Connections(
+            authenticator=TrustAuthenticator(),
+            presence=RemotePresence(sim.storage, self.process),
+            rooms=RemoteRooms(sim.storage, self.process),
+            leases=RemoteLeases(sim.storage, self.process),
+            broker=broker,
+            hook=Discard(),
+            ids=self._ids,
+            now=sim.world.wall,
+            metrics=self.metrics,
+        )
+        handlers = {
+            Method.CONNECT: connections.connect,
+            Method.DISCONNECT: connections.disconnect,
+            Method.RENEW: connections.renew,
+            Method.RECEIVE: connections.receive,
+            Method.HOST: connections.host,
+        }
+        self.rpc = MemoryRpcServer(sim.network, self.process, handlers=handlers, metrics=self.metrics)
+        self._pusher = Pusher(
+            broker=broker, ids=self._ids, now=sim.world.wall, limits=PushLimits(), metrics=self.metrics
+        )
+        self.registration = Registration(registry=self._registry, clock=self.process, describe=self.describe)
+
+    def describe(self) -> Instance:
+        """As the registry names it."""
+        return Instance("logic", self.name, self.boot, self.rpc.endpoint)
+
+    async def open(self) -> None:
+        """Start as its daemon does."""
+        self._ids.take(await self._registry.lease_worker_id())
+        self.rpc.open()
+        await self.registration.open()
+        self.listening = True
+        self.sim.world.note(self.process.name, "serves")
+
+    async def close(self) -> None:
+        """Stop as its daemon does."""
+        self.listening = False
+        await self.registration.close()
+        await self.rpc.close()
+        self.stopped = True
+
+    async def push(self, requests: Sequence[PushRequest]) -> list[PushResult]:
+        """What a back end asks for over HTTP."""
+        return await self._pusher.push(requests, pusher="back end")
