@@ -51,7 +51,7 @@ class ServingTests(SystemCase):
         """goim's five questions have goim's answers; its four pushes refuse what goim refuses."""
 
         async def run() -> None:
-            imd = await self.start()
+            imd = await self.start(comet={"renew_seconds": 1})
             await listen(self, imd.urls["tcp"], room="live://r")
             await self.answers(imd, "online/room?type=live&rooms=r&rooms=s", {"r": 1, "s": 0})
             total = (await http("GET", imd.urls["http"], "/goim/online/total")).json()["data"]
