@@ -14,7 +14,7 @@ from zope.interface import implementer
 from imd.ctl.failure import plain
 from imd.errors import AuthRefused, BadRequest, ImdError, PeerUnavailable, ScopeMissing, Unavailable
 from imd.logic.push_request import PushRequest, PushResult
-from imd.transport.tls import ServerCheck
+from imd.transport.server_check import ServerCheck
 
 MAX_ANSWER_BYTES = 65_536  # of logic; its answers are some hundred
 

@@ -12,18 +12,19 @@ from imd.config.settings import Comet
 from imd.interfaces import Registry
 from imd.protocol.rpc import Method
 from imd.service.daemon import Daemon, Part
+from imd.service.discovery import discovery
 from imd.service.launch import launch
 from imd.service.leased_server import LeasedServer
 from imd.service.links import LogicLinks
 from imd.service.listener import Listener
+from imd.service.offer import Offer
 from imd.service.options import Options as RoleOptions
 from imd.service.process import Process
-from imd.service.products import discovery
-from imd.service.registration import Offer, Registration
+from imd.service.registration import Registration
 from imd.service.rpc_part import RpcPart
 from imd.transport.rpc_server import RpcServer
+from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
-from imd.transport.tls import ServerCertificate
 from imd.transport.websocket import WebSocketFactory
 
 

@@ -1,19 +1,19 @@
 """twistd's `imd-job`: takes pushes off the broker and hands them to the comets."""
 
-from collections.abc import Awaitable, Callable
 from typing import ClassVar
 
 from imd.config import Role
-from imd.interfaces import Assignment
 from imd.job.dispatch import Dispatcher
 from imd.job.settings import JobSettings
 from imd.service.daemon import Daemon, Part
+from imd.service.discovery import Discovery, discovery
 from imd.service.launch import launch
 from imd.service.links import CometLinks
 from imd.service.options import Options as RoleOptions
+from imd.service.partitions_part import PartitionsPart
 from imd.service.process import Process, now_ms
-from imd.service.products import Discovery, Storage, discovery, storage
 from imd.service.registration import Registration
+from imd.service.storage import Storage, storage
 
 
 class Options(RoleOptions):
@@ -78,23 +78,3 @@ def job_parts(process: Process, found: Discovery, stored: Storage) -> list[Part]
         Part("dispatch", dispatcher),
         Part("partitions", PartitionsPart(found.assignment, dispatcher.assigned)),
     ]
-
-
-class PartitionsPart:
-    """This job's share of the broker, from open to close."""
-
-    def __init__(self, assignment: Assignment, assigned: Callable[[frozenset[int]], Awaitable[None]]) -> None:
-        self._assignment = assignment
-        self._assigned = assigned  # told all that is owned, at each change
-
-    async def open(self) -> None:
-        """Take part in the sharing."""
-        await self._assignment.start(self._assigned)
-
-    async def close(self) -> None:
-        """Leave, what is under way settled."""
-        await self._assignment.stop()
-
-    def trouble(self) -> str | None:
-        """None: without a share a job is a spare."""
-        return None

@@ -25,19 +25,20 @@ from imd.logic.trust import TrustAuthenticator
 from imd.logic.verify_key import VerifyKey, read_jwks
 from imd.protocol.rpc import Method
 from imd.service.daemon import Daemon, Part
+from imd.service.discovery import discovery
 from imd.service.launch import launch
 from imd.service.listener import Listener
 from imd.service.named_file import read_named
 from imd.service.options import Options as RoleOptions
 from imd.service.process import Process
-from imd.service.products import Storage, discovery, storage
 from imd.service.registration import Registration
 from imd.service.rpc_part import RpcPart
+from imd.service.storage import Storage, storage
 from imd.service.watching import Watching
 from imd.service.worker_id import WorkerId
 from imd.transport.http import HttpSite
-from imd.transport.http_admin import HealthApi
 from imd.transport.http_goim import GoimApi
+from imd.transport.http_health import HealthApi
 from imd.transport.http_openapi import OpenApi
 from imd.transport.http_pages import PagesApi, PageSettings
 from imd.transport.http_v1 import PushApi

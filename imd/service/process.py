@@ -20,7 +20,8 @@ from imd.service.listener import Listener
 from imd.service.rpc_security import PLAINTEXT, RpcSecurity, rpc_security
 from imd.service.zmq_part import ZmqPart
 from imd.transport.http import HttpSite
-from imd.transport.http_admin import HealthApi, MetricsApi
+from imd.transport.http_health import HealthApi
+from imd.transport.http_metrics import MetricsApi
 from imd.transport.zmq_options import ZmqOptions
 
 

@@ -10,11 +10,13 @@ from twisted.python.failure import Failure
 from imd.errors import ImdError, RegistryUnavailable
 from imd.interfaces import Clock, Instance, Registry, Timer
 
-REPORT_SECONDS = 10.0  # how often a comet's connection counts reach those who offer nodes to clients
+LOOK_SECONDS = 1.0  # between two looks at a comet's connection counts, which those need who offer nodes to clients
+REPORT_SECONDS = 10.0  # in which every change of them is told
+NOTABLE = 0.05  # a change of this share is told at the next look: in ZooKeeper a report costs every process a read
 
 
 class Registration:
-    """Registers what ``describe`` says of this process, again at each report. Offline for clients while not ``offered``."""
+    """Registers what ``describe`` says of this process, again as its counts change. Offline for clients unless ``offered``."""
 
     log = Logger(namespace="imd.service")
 
@@ -25,13 +27,16 @@ class Registration:
         self._clock = clock
         self._describe = describe
         self._offered = offered  # whether it takes new clients
-        self._timer: Timer | None = None  # the next report, while open
+        self._timer: Timer | None = None  # the next look, while open
+        self._told = 0  # connections, as they were told last
+        self._told_at = 0.0  # when that was, seconds on the clock
         self._report: Deferred[None] | None = None  # under way
 
     async def open(self) -> None:
         """Enter it. Raises :class:`imd.errors.ServerIdTaken` when a living process has the id."""
+        self._told_at = self._clock.seconds()
         await self._registry.register(self._instance())
-        self._timer = self._clock.callLater(REPORT_SECONDS, self._begin_report)
+        self._timer = self._clock.callLater(LOOK_SECONDS, self._look)
 
     async def close(self) -> None:
         """Take it out."""
@@ -59,11 +64,16 @@ class Registration:
             self.log.warn("the registry was not told: {error}", error=str(error))
 
     def _instance(self) -> Instance:
-        return msgspec.structs.replace(self._describe(), offline=not self._offered)
+        instance = self._describe()
+        self._told = instance.conn_count
+        return msgspec.structs.replace(instance, offline=not self._offered)
 
-    def _begin_report(self) -> None:
-        self._timer = self._clock.callLater(REPORT_SECONDS, self._begin_report)
-        if self._report is None:
+    def _look(self) -> None:
+        self._timer = self._clock.callLater(LOOK_SECONDS, self._look)
+        now = self._clock.seconds()
+        changed = abs(self._describe().conn_count - self._told)
+        if self._report is None and (changed > NOTABLE * self._told or now - self._told_at >= REPORT_SECONDS):
+            self._told_at = now
             report = self._report = Deferred.fromCoroutine(self._registry.update(self._instance()))
             report.addBoth(self._end_report)
 
@@ -72,22 +82,3 @@ class Registration:
         if isinstance(result, Failure) and not result.check(ImdError, CancelledError):
             self.log.failure("a bug in the registry", failure=result)
         # A report that the registry could not take is followed by the next; the registry says itself when it is away.
-
-
-class Offer:
-    """The last part of a comet to open and the first to close: meanwhile new clients are sent here."""
-
-    def __init__(self, registration: Registration) -> None:
-        self._registration = registration
-
-    async def open(self) -> None:
-        """Everything serves: come."""
-        await self._registration.offer(True)
-
-    async def close(self) -> None:
-        """Send nobody new; what is here can still be reached."""
-        await self._registration.offer(False)
-
-    def trouble(self) -> str | None:
-        """None: the registry speaks for itself."""
-        return None

@@ -7,12 +7,13 @@ from imd.config import Role
 from imd.logic.ids import IdMaker
 from imd.service.comet import comet_parts
 from imd.service.daemon import Daemon, Part
+from imd.service.discovery import discovery
 from imd.service.job import job_parts
 from imd.service.launch import launch
 from imd.service.logic import logic_parts
 from imd.service.options import Options as RoleOptions
 from imd.service.process import Process
-from imd.service.products import discovery, storage
+from imd.service.storage import storage
 
 # Sockets within the process: the same RPC as between processes.
 COMET = "inproc://comet"

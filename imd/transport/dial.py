@@ -15,7 +15,7 @@ from imd.client.core import Pushed
 from imd.errors import DeadlineExceeded, PeerUnavailable
 from imd.transport.client_tcp import ClientTcp
 from imd.transport.client_websocket import ClientWebSocket, client_factory
-from imd.transport.tls import ServerCheck, unverified
+from imd.transport.server_check import ServerCheck, unverified
 
 CONNECT_SECONDS = 10.0  # for the name, TCP, TLS and the upgrade together, unless told otherwise
 

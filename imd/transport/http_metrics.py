@@ -1,6 +1,6 @@
-"""The exposition of metrics: a snapshot taken on the reactor's thread, rendered anywhere."""
+"""``/metrics``: a snapshot taken on the reactor's thread, rendered on another."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -8,6 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from imd.metrics import Counter, Gauge, Histogram, Metrics
+from imd.transport.http_message import Request, Response
+from imd.transport.http_route import Route
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -20,6 +22,30 @@ class Snapshot(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return self.families
+
+
+InThread = Callable[[Callable[[Snapshot], bytes], Snapshot], Awaitable[bytes]]
+
+
+class MetricsApi:
+    """``/metrics``: on the admin listener only."""
+
+    __slots__ = ("_in_thread", "_metrics")
+
+    def __init__(self, *, metrics: Metrics, in_thread: InThread) -> None:
+        self._metrics = metrics
+        self._in_thread = in_thread  # runs a function elsewhere than in the reactor's thread: deferToThread
+
+    def routes(self) -> list[Route]:
+        return [
+            Route(
+                "GET", "/metrics", self.exposition, "Every metric, for Prometheus", "metrics", content_type=CONTENT_TYPE
+            )
+        ]
+
+    async def exposition(self, request: Request) -> Response:
+        body = await self._in_thread(render, snapshot(self._metrics))
+        return Response(200, body, CONTENT_TYPE, (("Cache-Control", "no-store"),))
 
 
 def snapshot(metrics: Metrics) -> Snapshot:

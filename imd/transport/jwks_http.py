@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from imd import __version__
 from imd.errors import ConfigError, DeadlineExceeded, PeerUnavailable
-from imd.transport.tls import ServerCheck
+from imd.transport.server_check import ServerCheck
 
 MAX_JWKS_BYTES = 1_048_576  # announced or not; a hundred RSA keys with their certificates are well below
 

@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Site
 from imd.ctl.push_api import PushApi
 from imd.errors import AuthRefused, BadRequest, ImdError, PeerUnavailable, ScopeMissing, Unavailable
 from imd.logic.push_request import PushRequest, PushResult, Result, To
-from imd.transport.tls import ServerCertificate
+from imd.transport.server_certificate import ServerCertificate
 from tests.support.certificates import make_certificates
 from tests.support.reactor import reactor
 

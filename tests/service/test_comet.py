@@ -10,7 +10,7 @@ from imd.logic.ids import IdMaker
 from imd.service.comet import build, comet_parts
 from imd.service.daemon import Part
 from imd.service.logic import logic_parts
-from imd.service.products import Storage, storage
+from imd.service.storage import Storage, storage
 from tests.support.composition_case import CompositionCase
 from tests.support.reactor import eventually, reactor
 

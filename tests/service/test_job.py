@@ -7,8 +7,9 @@ from imd.backend.registry_static import RegistryStatic
 from imd.interfaces import Instance, Location
 from imd.protocol import rpc
 from imd.protocol.push import Push, Target
-from imd.service.job import PartitionsPart, build, job_parts
-from imd.service.products import Discovery, storage
+from imd.service.discovery import Discovery
+from imd.service.job import build, job_parts
+from imd.service.storage import storage
 from imd.transport.rpc_server import RpcServer
 from tests.support.composition_case import CompositionCase
 from tests.support.reactor import eventually, reactor
@@ -65,25 +66,3 @@ class JobPartsTests(CompositionCase):
         self.assertEqual(len(set(names)), len(names))
         self.assertLess(names.index("job registration"), names.index("partitions"))
         self.assertLess(names.index("broker"), names.index("dispatch"))
-
-
-class PartitionsPartTests(CompositionCase):
-    """A share of the broker."""
-
-    def test_open_to_close(self) -> Deferred[None]:
-        """Owned between the two; without one a job is a spare, and no trouble."""
-
-        async def run() -> None:
-            owned: list[frozenset[int]] = []
-
-            class Noting:
-                async def assigned(self, now: frozenset[int]) -> None:
-                    owned.append(now)
-
-            part = PartitionsPart(AssignmentStatic(owned=(2, 5)), Noting().assigned)
-            await part.open()
-            self.assertIsNone(part.trouble())
-            await part.close()
-            self.assertEqual(owned, [frozenset({2, 5}), frozenset()])
-
-        return Deferred.fromCoroutine(run())

@@ -11,7 +11,7 @@ from imd.logic.ids import IdMaker
 from imd.service.daemon import Part
 from imd.service.logic import build, logic_parts
 from imd.service.process import Process
-from imd.service.products import storage
+from imd.service.storage import storage
 from tests.support.composition_case import CompositionCase
 from tests.support.http_call import http
 

@@ -9,7 +9,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.backend.registry_static import RegistryStatic
 from imd.errors import RegistryUnavailable, ServerIdTaken
 from imd.interfaces import Instance
-from imd.service.registration import REPORT_SECONDS, Offer, Registration
+from imd.service.offer import Offer
+from imd.service.registration import LOOK_SECONDS, REPORT_SECONDS, Registration
 
 
 class FailingRegistry(RegistryStatic):
@@ -67,6 +68,14 @@ class RegistrationTests(SynchronousTestCase):
         self.assertEqual([(each.conn_count, each.offline) for each in self.seen], [(7, False), (14, False)])
         self.run_now(self.registration.close())
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_notable_change(self) -> None:
+        """A twentieth more or less is told within a second; less than that, within ten."""
+        self.run_now(self.registration.open())
+        self.seen.clear()
+        for self.count in (1, 100, 104, 104, 110, 0, 0):
+            self.clock.advance(LOOK_SECONDS)
+        self.assertEqual([each.conn_count for each in self.seen], [1, 100, 110, 0])
 
     def test_registry_away(self) -> None:
         """Neither an offer nor a report nor the end fails for it; the next report says all."""

@@ -22,8 +22,8 @@ from imd.logic.push_limits import PushLimits
 from imd.logic.region import Regions
 from imd.metrics import Metrics
 from imd.protocol.push import Push
-from imd.transport.http_admin import HealthApi
 from imd.transport.http_goim import GoimApi
+from imd.transport.http_health import HealthApi
 from imd.transport.http_openapi import OpenApi
 from imd.transport.http_pages import PagesApi, PageSettings
 from imd.transport.http_v1 import PushApi

@@ -11,8 +11,8 @@ from imd.comet.limits import Limits
 from imd.comet.server import Server
 from imd.metrics import Metrics
 from imd.protocol import rpc
+from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
-from imd.transport.tls import ServerCertificate
 from imd.transport.websocket import WebSocketFactory
 from tests.support.certificates import make_certificates
 from tests.support.willing_logic import WillingLogic

@@ -7,7 +7,7 @@ from twisted.internet.endpoints import HostnameEndpoint, connectProtocol, wrapCl
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from imd.transport.tls import ServerCheck
+from imd.transport.server_check import ServerCheck
 from tests.support.websocket_bytes import frame, upgrade
 
 READ_SECONDS = 10.0  # that a test waits for bytes

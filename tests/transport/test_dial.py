@@ -15,8 +15,8 @@ from imd.errors import AuthRefused, CloseReason, ConfigError, DeadlineExceeded, 
 from imd.interfaces import Connection
 from imd.protocol.packet import Packet
 from imd.transport.dial import dial
+from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
-from imd.transport.tls import ServerCertificate
 from imd.transport.websocket import WebSocketFactory
 from tests.support.certificates import make_certificates
 from tests.support.scripted_session import ScriptedSession

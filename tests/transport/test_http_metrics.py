@@ -1,10 +1,13 @@
 """Metrics in Prometheus' text format."""
 
+from collections.abc import Callable
+
 from prometheus_client.parser import text_string_to_metric_families
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.metrics import Metrics
-from imd.transport.http_metrics import render, snapshot
+from imd.transport.http_metrics import MetricsApi, Snapshot, render, snapshot
+from tests.support.http_wire import HttpWire, site_of
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -58,3 +61,21 @@ class ExpositionTests(SynchronousTestCase):
         self.metrics.closed.add(1, "peer_lost")
         self.metrics.delivery_seconds.observe(1)
         self.assertEqual(render(taken), before)
+
+
+class MetricsApiTests(SynchronousTestCase):
+    def test_exposition(self) -> None:
+        """The page is rendered by what was handed in for it, from a snapshot."""
+        elsewhere: list[Snapshot] = []
+
+        async def in_thread(function: Callable[[Snapshot], bytes], taken: Snapshot) -> bytes:
+            elsewhere.append(taken)
+            return function(taken)
+
+        metrics = Metrics()
+        metrics.drops.add(2, "comet", "slow_consumer")
+        wire = HttpWire(site_of(*MetricsApi(metrics=metrics, in_thread=in_thread).routes()))
+        answer = wire.ask("GET", "/metrics")
+        self.assertTrue(answer.headers["content-type"].startswith("text/plain; version=0.0.4"))
+        self.assertIn(b'imd_drops_total{layer="comet",reason="slow_consumer"} 2.0', answer.body)
+        self.assertEqual(len(elsewhere), 1)

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imd.errors import ConfigError, DeadlineExceeded, PeerUnavailable
 from imd.transport.jwks_http import MAX_JWKS_BYTES, JwksUrl
-from imd.transport.tls import ServerCertificate
+from imd.transport.server_certificate import ServerCertificate
 from tests.support.certificates import make_certificates
 
 reactor: Any = installed_reactor

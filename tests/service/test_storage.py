@@ -1,4 +1,4 @@
-"""What stands behind the seams, by the configuration."""
+"""What waits for delivery and who is where, by the configuration."""
 
 from twisted.internet.defer import Deferred
 
@@ -7,11 +7,9 @@ from imd.backend.broker_redis import BrokerRedis
 from imd.backend.broker_sqlite import BrokerSqlite
 from imd.backend.presence_memory import PresenceMemory
 from imd.backend.presence_redis import PresenceRedis
-from imd.backend.registry_static import RegistryStatic
-from imd.backend.registry_zookeeper import RegistryZookeeper
 from imd.errors import ConfigError
 from imd.interfaces import Location
-from imd.service.products import discovery, storage
+from imd.service.storage import storage
 from tests.contract.broker import push
 from tests.support.composition_case import CompositionCase
 from tests.support.redis import RedisServer
@@ -86,28 +84,3 @@ class StorageTests(CompositionCase):
     def test_an_unused_table(self) -> None:
         """What [redis] says where nobody uses Redis harms nobody."""
         storage(self.process("imd", "redis.address="))
-
-
-class DiscoveryTests(CompositionCase):
-    """Registry and assignment."""
-
-    def test_choices(self) -> None:
-        """One process knows only itself; a cluster's session is opened before what uses it."""
-        alone, cluster = discovery(self.process("imd")), discovery(self.process("job"))
-        self.assertIsInstance(alone.registry, RegistryStatic)
-        self.assertIsInstance(cluster.registry, RegistryZookeeper)
-        self.assertEqual([part.name for part in cluster.parts], ["zookeeper", "registry"])
-
-    def test_alone_owns_everything(self) -> Deferred[None]:
-        """Every partition is this process's."""
-
-        async def run() -> None:
-            owned: list[frozenset[int]] = []
-
-            async def changed(now: frozenset[int]) -> None:
-                owned.append(now)
-
-            await discovery(self.process("imd", "broker.partitions=3")).assignment.start(changed)
-            self.assertEqual(owned, [frozenset({0, 1, 2})])
-
-        return Deferred.fromCoroutine(run())

@@ -1,10 +1,7 @@
-"""What stands behind the seams of the back: embedded in this process, or Redis and ZooKeeper."""
+"""Storage: what waits for delivery and who is where, embedded in this process or in Redis."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
-from imd.backend.assignment_static import AssignmentStatic
-from imd.backend.assignment_zookeeper import AssignmentZookeeper
 from imd.backend.broker_memory import BrokerMemory
 from imd.backend.broker_redis import BrokerRedis
 from imd.backend.broker_sqlite import BrokerSqlite
@@ -14,27 +11,15 @@ from imd.backend.presence_memory import PresenceMemory
 from imd.backend.presence_redis import PresenceRedis
 from imd.backend.redis import RedisLink
 from imd.backend.redis_settings import RedisSettings
-from imd.backend.registry_static import RegistryStatic
-from imd.backend.registry_zookeeper import RegistryZookeeper
 from imd.backend.rooms_memory import RoomsMemory
 from imd.backend.rooms_redis import RoomsRedis
-from imd.backend.zookeeper_session import ZookeeperSession
-from imd.backend.zookeeper_settings import ZookeeperSettings
 from imd.config.address import parse_address
 from imd.config.settings import Redis
-from imd.errors import ConfigError, ServerIdTaken
-from imd.interfaces import Assignment, Broker, Instance, Leases, Presence, Registry, Rooms
+from imd.errors import ConfigError
+from imd.interfaces import Broker, Leases, Presence, Rooms
 from imd.service.daemon import Part
 from imd.service.named_file import read_named
 from imd.service.process import Process
-
-
-class Discovery(NamedTuple):
-    """The registry, and who shares the broker's partitions."""
-
-    registry: Registry
-    assignment: Assignment
-    parts: tuple[Part, ...]  # to open, in order
 
 
 class Storage(NamedTuple):
@@ -45,41 +30,6 @@ class Storage(NamedTuple):
     presence: Presence
     rooms: Rooms
     parts: tuple[Part, ...]  # to open, in order
-
-
-def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = lambda worker_id: None) -> Discovery:
-    """By ``registry.backend``. ``worker_id_changed``: another one has to be used from now on."""
-    settings = process.settings
-    if settings.registry.backend == "static":
-        static = RegistryStatic(worker_id=settings.registry.worker_id)
-        return Discovery(static, AssignmentStatic(owned=range(settings.broker.partitions)), (Part("registry", static),))
-
-    def conflict(instance: Instance) -> None:
-        process.fail(
-            ServerIdTaken(f"another living {instance.role} is registered as {instance.id}; give this one an --id")
-        )
-
-    session = ZookeeperSession(
-        settings=ZookeeperSettings(hosts=settings.registry.hosts, session_seconds=settings.registry.session_seconds),
-        reactor=process.reactor,
-    )
-    registry = RegistryZookeeper(
-        session=session,
-        reactor=process.reactor,
-        prefix=settings.registry.prefix,
-        # a crashed predecessor's entry stays for a session's time
-        patience_seconds=1.5 * settings.registry.session_seconds,
-        on_conflict=conflict,
-        on_worker_id=worker_id_changed,
-    )
-    assignment = AssignmentZookeeper(
-        session=session,
-        reactor=process.reactor,
-        id=process.id,
-        partitions=settings.broker.partitions,
-        prefix=settings.registry.prefix,
-    )
-    return Discovery(registry, assignment, (Part("zookeeper", session), Part("registry", registry)))
 
 
 def storage(process: Process) -> Storage:

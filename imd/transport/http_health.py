@@ -1,17 +1,14 @@
-"""What operators and their tools ask: is it alive, is it ready, what does it count."""
+"""What operators and their tools ask first: is it alive, is it ready."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Literal
 
 import msgspec
 
-from imd.metrics import Metrics
 from imd.transport.http_message import Request, Response, json_response
-from imd.transport.http_metrics import CONTENT_TYPE, Snapshot, render, snapshot
 from imd.transport.http_route import Route
 
 Troubles = Callable[[], dict[str, str]]
-InThread = Callable[[Callable[[Snapshot], bytes], Snapshot], Awaitable[bytes]]
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -56,24 +53,3 @@ class HealthApi:
     def readyz(self, request: Request) -> Response:
         troubles = self._troubles()
         return json_response(Readiness(not troubles, troubles), 503 if troubles else 200)
-
-
-class MetricsApi:
-    """``/metrics``: on the admin listener only."""
-
-    __slots__ = ("_in_thread", "_metrics")
-
-    def __init__(self, *, metrics: Metrics, in_thread: InThread) -> None:
-        self._metrics = metrics
-        self._in_thread = in_thread  # runs a function elsewhere than in the reactor's thread: deferToThread
-
-    def routes(self) -> list[Route]:
-        return [
-            Route(
-                "GET", "/metrics", self.exposition, "Every metric, for Prometheus", "metrics", content_type=CONTENT_TYPE
-            )
-        ]
-
-    async def exposition(self, request: Request) -> Response:
-        body = await self._in_thread(render, snapshot(self._metrics))
-        return Response(200, body, CONTENT_TYPE, (("Cache-Control", "no-store"),))

@@ -1,0 +1,58 @@
+"""Discovery: how the processes find each other and share the work, in this process or by ZooKeeper."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from imd.backend.assignment_static import AssignmentStatic
+from imd.backend.assignment_zookeeper import AssignmentZookeeper
+from imd.backend.registry_static import RegistryStatic
+from imd.backend.registry_zookeeper import RegistryZookeeper
+from imd.backend.zookeeper_session import ZookeeperSession
+from imd.backend.zookeeper_settings import ZookeeperSettings
+from imd.errors import ServerIdTaken
+from imd.interfaces import Assignment, Instance, Registry
+from imd.service.daemon import Part
+from imd.service.process import Process
+
+
+class Discovery(NamedTuple):
+    """The registry, and who shares the broker's partitions."""
+
+    registry: Registry
+    assignment: Assignment
+    parts: tuple[Part, ...]  # to open, in order
+
+
+def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = lambda worker_id: None) -> Discovery:
+    """By ``registry.backend``. ``worker_id_changed``: another one has to be used from now on."""
+    settings = process.settings
+    if settings.registry.backend == "static":
+        static = RegistryStatic(worker_id=settings.registry.worker_id)
+        return Discovery(static, AssignmentStatic(owned=range(settings.broker.partitions)), (Part("registry", static),))
+
+    def conflict(instance: Instance) -> None:
+        process.fail(
+            ServerIdTaken(f"another living {instance.role} is registered as {instance.id}; give this one an --id")
+        )
+
+    session = ZookeeperSession(
+        settings=ZookeeperSettings(hosts=settings.registry.hosts, session_seconds=settings.registry.session_seconds),
+        reactor=process.reactor,
+    )
+    registry = RegistryZookeeper(
+        session=session,
+        reactor=process.reactor,
+        prefix=settings.registry.prefix,
+        # a crashed predecessor's entry stays for a session's time
+        patience_seconds=1.5 * settings.registry.session_seconds,
+        on_conflict=conflict,
+        on_worker_id=worker_id_changed,
+    )
+    assignment = AssignmentZookeeper(
+        session=session,
+        reactor=process.reactor,
+        id=process.id,
+        partitions=settings.broker.partitions,
+        prefix=settings.registry.prefix,
+    )
+    return Discovery(registry, assignment, (Part("zookeeper", session), Part("registry", registry)))

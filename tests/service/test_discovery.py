@@ -1,0 +1,33 @@
+"""How processes find each other, by the configuration."""
+
+from twisted.internet.defer import Deferred
+
+from imd.backend.registry_static import RegistryStatic
+from imd.backend.registry_zookeeper import RegistryZookeeper
+from imd.service.discovery import discovery
+from tests.support.composition_case import CompositionCase
+
+
+class DiscoveryTests(CompositionCase):
+    """Registry and assignment."""
+
+    def test_choices(self) -> None:
+        """One process knows only itself; a cluster's session is opened before what uses it."""
+        alone, cluster = discovery(self.process("imd")), discovery(self.process("job"))
+        self.assertIsInstance(alone.registry, RegistryStatic)
+        self.assertIsInstance(cluster.registry, RegistryZookeeper)
+        self.assertEqual([part.name for part in cluster.parts], ["zookeeper", "registry"])
+
+    def test_alone_owns_everything(self) -> Deferred[None]:
+        """Every partition is this process's."""
+
+        async def run() -> None:
+            owned: list[frozenset[int]] = []
+
+            async def changed(now: frozenset[int]) -> None:
+                owned.append(now)
+
+            await discovery(self.process("imd", "broker.partitions=3")).assignment.start(changed)
+            self.assertEqual(owned, [frozenset({0, 1, 2})])
+
+        return Deferred.fromCoroutine(run())
