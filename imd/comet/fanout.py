@@ -1,6 +1,6 @@
 """Fanout: one load to many channels. The loop that the product is about."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from twisted.logger import Logger
 
@@ -20,16 +20,15 @@ class Fanout:
 
     __slots__ = ()
 
-    def spread(self, load: Load, channels: Iterable[Channel], tally: Tally) -> None:
+    def spread(self, load: Load, channels: Collection[Channel], tally: Tally) -> None:
         """Never raises: a channel that does is closed, and the others get theirs.
 
         Channels that left the load's room since they were listed are no receivers any more.
         """
         operation, room = load.operation, load.room
-        delivered = filtered = left = offered = 0
+        delivered = filtered = left = 0
         ending: list[tuple[Channel, Drop]] = []
         for channel in channels:
-            offered += 1
             if operation is None:
                 if room not in channel.rooms:
                     left += 1
@@ -51,7 +50,7 @@ class Fanout:
         tally.delivered += delivered
         tally.filtered += filtered
         tally.left += left
-        tally.offered += offered
+        tally.offered += len(channels)
         for channel, drop in ending:
             self._end(channel, ENDS[drop])
 
