@@ -130,6 +130,8 @@ class WebSocketFrames(WebSocketServerProtocol):
         if self._ending is not None:
             self._ending.drop(len(data))
             return
+        if self.state == self.STATE_CONNECTING and self._asks_too_much(data):
+            return
         try:
             self._dataReceived(data)
         except Exception as error:
@@ -137,10 +139,17 @@ class WebSocketFrames(WebSocketServerProtocol):
             if self.state != self.STATE_CONNECTING:
                 _log.failure("Autobahn failed on a frame")
             self._fail(CloseReason.BAD_WEBSOCKET, f"the request cannot be read: {error!r}")
-        if self.state == self.STATE_CONNECTING and len(self.data) > MAX_REQUEST_BYTES:
-            self.failHandshake(
-                f"a request of more than {MAX_REQUEST_BYTES} bytes", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            )
+
+    def _asks_too_much(self, data: bytes) -> bool:
+        """Refuse a request over the limit, whether it comes in pieces or whole."""
+        request = self.data + data
+        end = request.find(b"\r\n\r\n")
+        if (len(request) if end < 0 else end) <= MAX_REQUEST_BYTES:
+            return False
+        self.failHandshake(
+            f"a request of more than {MAX_REQUEST_BYTES} bytes", HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        )
+        return True
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._connectionLost(reason)  # type: ignore[arg-type]  # autobahn's annotation is wrong: it takes a Failure

@@ -169,6 +169,11 @@ class UpgradeTests(WebSocketTestCase):
         self.assert_refused(431)
         self.assertEqual(len(self.frames.data), 0)
 
+    def test_whole_request_over_the_limit(self) -> None:
+        """The limit is the same for a request that comes in one read."""
+        self.receive(upgrade(Cookie="x" * MAX_REQUEST_BYTES))
+        self.assert_refused(431)
+
     def test_origins(self) -> None:
         """A page may connect when its origin is listed; who sends none is no page."""
         cases = {
