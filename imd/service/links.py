@@ -5,7 +5,7 @@ from itertools import chain
 from typing import Any
 
 import zmq
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.errors import DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable
@@ -130,10 +130,18 @@ class CometLinks:
             role="comet", registry=registry, deadline_seconds=deadline_seconds, changed=self._changed, **shared
         )
         self._comets: dict[str, tuple[int, CometClient]] = {}  # server -> its latest boot, and its link
+        self._known: Deferred[None] = Deferred()  # fires when the registry has said who is there
 
     async def open(self) -> None:
-        """See :class:`imd.interfaces.Resource`."""
+        """Returns once the registry has said which comets there are, however long that takes: what job took off the broker
+        before would find none, and a push to all would be dropped for it."""
+        self._known = Deferred()
         self._links.open()
+        try:
+            await self._known
+        except CancelledError:
+            self._links.close()
+            raise
 
     async def close(self) -> None:
         """See :class:`imd.interfaces.Resource`."""
@@ -156,6 +164,8 @@ class CometLinks:
     def _changed(self) -> None:
         peers = sorted(self._links.peers.items(), key=lambda item: item[0].boot)
         self._comets = {peer.id: (peer.boot, RpcCometClient(link)) for peer, link in peers}
+        if not self._known.called:
+            self._known.callback(None)
 
 
 class LogicLinks(RpcLogicClient):

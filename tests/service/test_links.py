@@ -1,9 +1,9 @@
 """Promises of the links to the registry's peers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 
 from imd.backend.registry_static import RegistryStatic
 from imd.errors import AuthRefused, DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable, Unavailable
@@ -215,6 +215,28 @@ class CometLinksTests(LinksTestCase):
         self.assertIsNone(links.find("c1"))
         self.assertEqual(set(links.all()), {"c2"})
         self.assertTrue(self.links_are("comet", 1))
+
+    async def test_opens_when_the_comets_are_known(self) -> None:
+        """Not before: a push to all that came meanwhile would find none. Who gives up waiting leaves nothing behind."""
+        told: list[Callable[[Sequence[Instance]], None]] = []
+
+        class Slow(RegistryStatic):
+            """Knows who is there only later."""
+
+            def watch(self, role: str, listener: Callable[[Sequence[Instance]], None]) -> Callable[[], None]:
+                told.append(listener)
+                return lambda: told.remove(listener)
+
+        links = CometLinks(**self.shared(registry=Slow()))
+        opening = Deferred.fromCoroutine(links.open())
+        self.assertFalse(opening.called)
+        opening.cancel()
+        await self.assertFailure(opening, CancelledError)
+        self.assertEqual(told, [])
+        opening = Deferred.fromCoroutine(links.open())
+        told[0]([])
+        await opening
+        await links.close()
 
     async def test_another_boot_is_another_peer(self) -> None:
         """The old link goes, the new boot is told."""
