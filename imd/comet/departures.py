@@ -36,7 +36,9 @@ class Departures:
       presence is told then.
     - While a ``disconnect`` is under way, a handshake waits for it (``settle``).
     - A channel with the key is here: nothing is told. Its own end will be.
-    - A renewal that lists the key is under way (``pin``): the end is told after it, for a renewal enters what is missing.
+    - A renewal that lists the key is under way (``pin``): the end is told after it, for a renewal enters what is missing. A
+      handshake waits for it too (``settle``), and none lists a key with a handshake (``entering``): it names the member of the
+      older connection, and would put that one in the newer one's place.
     - The key came from logic, so that nobody could wait for it, or a late ``disconnect`` did harm: after each one, a channel
       that has the key is handed to ``reassert``.
 
@@ -58,6 +60,7 @@ class Departures:
         "_reassert",
         "_server",
         "_under_way",
+        "_unpinned",
         "_work",
     )
 
@@ -83,6 +86,7 @@ class Departures:
         self._flights: dict[str, list[Deferred[None]]] = {}  # key with a request under way -> who waits for its end
         self._pinned: dict[str, int] = {}  # key -> renewals under way that list it
         self._postponed: dict[str, set[int]] = {}  # pinned key -> members whose connection ended
+        self._unpinned: dict[str, list[Deferred[None]]] = {}  # pinned key -> who waits until it is not
         self._gate = DeferredSemaphore(AT_ONCE)
         self._under_way = 0
 
@@ -95,11 +99,17 @@ class Departures:
         self._entering.setdefault(key, _Entering()).count += 1
 
     async def settle(self, key: str) -> None:
-        """When it returns, no ``disconnect`` of this key is under way. Between ``enter`` and ``left`` none begins."""
-        while key in self._flights:
+        """When it returns, neither a ``disconnect`` of this key is under way nor a renewal that lists it. Between ``enter`` and
+        ``left`` none begins."""
+        while key in self._flights or key in self._pinned:
             waiting: Deferred[None] = Deferred()
-            self._flights[key].append(waiting)
+            waiters = self._flights[key] if key in self._flights else self._unpinned.setdefault(key, [])
+            waiters.append(waiting)
             await waiting
+
+    def entering(self, key: str) -> bool:
+        """Whether a handshake with this key is under way."""
+        return key in self._entering
 
     def left(self, key: str, mid: int | None) -> None:
         """The handshake is over. ``mid``: presence may hold this member's entry for it; None: it does not, or it should."""
@@ -136,6 +146,8 @@ class Departures:
                 del self._pinned[key]
                 for mid in self._postponed.pop(key, ()):
                     self.leave(key, mid)
+                for waiting in self._unpinned.pop(key, ()):
+                    waiting.callback(None)
 
     def _gone(self, key: str, mid: int) -> bool:
         """Whether nobody here has the key, or is about to."""

@@ -25,7 +25,8 @@ class Renewal:
     """Every ``renew_seconds`` a round: all hosted rooms with their counts, and so many entries that each has its turn within
     ``full_cycle_seconds``. When presence had forgotten this server, everything at once, page after page.
 
-    Only what is really here is listed. A session whose key is another server's by now ends with REPLACED.
+    Only what is really here, and what nobody is about to take over, is listed. A session whose key is another server's by now
+    ends with REPLACED.
     """
 
     _log = Logger()
@@ -177,7 +178,11 @@ class Renewal:
                 return
 
     async def _page(self, channels: Sequence[Channel], rooms: Sequence[str]) -> None:
-        here = {channel.key: channel for channel in channels if self._directory.find(channel.key) is channel}
+        here = {
+            channel.key: channel
+            for channel in channels
+            if self._directory.find(channel.key) is channel and not self._departures.entering(channel.key)
+        }
         counts = {room: self._directory.count(room) for room in self._interest.pin(rooms)} if rooms else {}
         request = Renew(
             server=self._server,

@@ -129,6 +129,20 @@ class DeparturesTests(SynchronousTestCase):
         self.departures.unpin(["k"])
         self.assertEqual(self.told(), [("k", 3)])
 
+    def test_a_handshake_waits_for_a_renewal(self) -> None:
+        """That lists its key: done after the ``connect``, it would put the older connection's member in its place."""
+        self.departures.pin(["k"])
+        self.departures.enter("k")
+        self.assertTrue(self.departures.entering("k"))
+        settled = [Deferred.fromCoroutine(self.departures.settle("k")) for _ in range(2)]
+        for each in settled:
+            self.assertNoResult(each)
+        self.departures.unpin(["k"])
+        for each in settled:
+            self.successResultOf(each)
+        self.departures.left("k", None)
+        self.assertFalse(self.departures.entering("k"))
+
     def test_bounded(self) -> None:
         """So many requests at once, and so many departures in all."""
         self.logic.held.add(Disconnect)

@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.comet.renewal import PAGE, RESENDS, RETRY_SECONDS
 from imd.errors import AuthRefused, CloseReason, PeerUnavailable, PresenceUnavailable, ServerIdTaken
-from imd.protocol.rpc import Disconnect, Host, Renew, Renewed
+from imd.protocol.rpc import Connect, Disconnect, Host, Renew, Renewed
 from tests.support.comet_fakes import BOOT, SERVER, Comet
 
 
@@ -215,3 +215,18 @@ class RenewalTests(SynchronousTestCase):
         comet.logic.release(Renew)
         comet.clock.advance(10)
         self.assertEqual(len(comet.logic.of(Renew)), 2)
+
+    def test_a_handshake_and_a_renewal_of_one_key(self) -> None:
+        """They wait for each other: whichever was done last, presence would name its member."""
+        comet = Comet(full_cycle_seconds=10)
+        comet.client("k", mid=1)
+        comet.logic.held.add(Renew)
+        comet.server.start()
+        comet.client("k", mid=2)
+        self.assertEqual([(call.key, call.mid) for call in comet.logic.of(Connect)], [("k", 1)])
+        comet.logic.held.add(Connect)
+        comet.logic.release(Renew)
+        self.assertEqual([call.mid for call in comet.logic.of(Connect)], [1, 2])
+        comet.clock.advance(7)
+        comet.clock.advance(3)
+        self.assertEqual([call.entries for call in comet.logic.of(Renew)], [(("k", 1),), ()])
