@@ -33,6 +33,7 @@ class CometProcess:
         self.metrics = Metrics()
         self.listening = False
         self.stopped = False  # in good order
+        self.busy = False  # giving up what a lost session had
         self.outcomes: Counter[tuple[str, str]] = Counter()  # (target, outcome) -> what job was told
         registry = RemoteRegistry(sim.ensemble, self.process)
         self.links = MemoryLogicLinks(sim.network, self.process, registry=registry, metrics=self.metrics)

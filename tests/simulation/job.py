@@ -28,6 +28,7 @@ class JobProcess:
         self.metrics = Metrics()
         self.listening = False
         self.stopped = False
+        self.busy = False  # giving up what a lost session had
         registry = RemoteRegistry(sim.ensemble, self.process)
         self.registration = Registration(registry=registry, clock=self.process, describe=self.describe)
         self.links = MemoryCometLinks(sim.network, self.process, registry=registry, metrics=self.metrics)

@@ -127,8 +127,10 @@ def _in_order(sim: "Simulation", visit: Visit, received: list[bytes], stored: li
     targets: dict[object, list[Stored]] = {}
     for entry in stored:
         push = entry.push
-        paused = sim.excuses.any("job paused", entry.stored_at - LATE_SECONDS, (entry.committed_at or FOREVER) + 1)
-        if push.body not in first or entry.stored_at < visit.opened_at or push.speed or paused:
+        begin, end = entry.stored_at - LATE_SECONDS, (entry.committed_at or FOREVER) + 1
+        # a paused job goes on beside the next owner; what a cut link lost may come again, and alone, with the next owner
+        disturbed = any(sim.excuses.any(name, begin, end) for name in ("job paused", visit.comet.process.name))
+        if push.body not in first or entry.stored_at < visit.opened_at or push.speed or disturbed:
             continue
         if push.target is Target.ROOM or push.target is Target.ALL:
             targets.setdefault((push.target, push.room), []).append(entry)

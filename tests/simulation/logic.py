@@ -36,6 +36,7 @@ class LogicProcess:
         self.metrics = Metrics()
         self.listening = False
         self.stopped = False
+        self.busy = False  # giving up what a lost session had
         self._registry = RemoteRegistry(sim.ensemble, self.process)
         self._ids = IdMaker(now=sim.world.wall)
         broker = RemoteBroker(sim.broker, self.process, self.metrics)

@@ -127,6 +127,11 @@ class Simulation:
 
     def stop(self, part: Part) -> None:
         """As SIGTERM does, and start it again."""
+        if not (part.process.alive and part.listening):
+            return
+        if part.busy:  # as an assignment does: it has one call at a time
+            self.world.after(0.5, self.stop, part)
+            return
         self.world.note(part.process.name, "stops")
         self.excuses.add(part.process.name, self.world.now - LATE_SECONDS, 1e9)
         closing = self._begin(part, part.close(), "close")
@@ -190,8 +195,13 @@ class Simulation:
             self.ensemble.enter(instance, part.process)
 
     def _give_up(self, part: Part, changed: Any) -> None:
-        given_up = Deferred.fromCoroutine(changed(frozenset()))
-        given_up.addCallback(lambda _: self.coordinator.join(part.process, changed) if part.listening else None)
+        def given_up(_: object) -> None:
+            part.busy = False
+            if part.listening:
+                self.coordinator.join(part.process, changed)
+
+        part.busy = True
+        Deferred.fromCoroutine(changed(frozenset())).addCallback(given_up)
 
 
 @contextmanager
