@@ -35,19 +35,20 @@ class Handshake:
         mid: int | None = None  # as presence may name the connection; None = it does not, or should
         result = "gone"
         try:
-            await edge.departures.settle(key)
-            if not self._waited_for():
-                return
-            mid = auth.mid
-            connected = await edge.logic.connect(self._request(auth, key))
-            mid = connected.mid
-            if connected.key != key:
-                edge.departures.enter(connected.key)
-                edge.departures.left(key, None)
-                key = connected.key
-            if await self._hosted(connected.room):
-                session.admit(self._packet, connected)
-                mid, result = None, "ok"
+            async with edge.departures.turn(key):
+                await edge.departures.settle(key)
+                if not self._waited_for():
+                    return
+                mid = auth.mid
+                connected = await edge.logic.connect(self._request(auth, key))
+                mid = connected.mid
+                if connected.key != key:
+                    edge.departures.enter(connected.key)
+                    edge.departures.left(key, None)
+                    key = connected.key
+                if await self._hosted(connected.room):
+                    session.admit(self._packet, connected)
+                    mid, result = None, "ok"
         except AuthRefused as error:
             mid, result = None, "refused"
             session.close(CloseReason.AUTH_REFUSED, str(error))

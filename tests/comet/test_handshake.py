@@ -95,6 +95,32 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(comet.metrics.authentications.value("gone"), 1)
         self.assertEqual(connection.written, b"")
 
+    def test_one_after_the_other(self) -> None:
+        """Two with one key: the one that presence names last is the one that stays, also where their members differ."""
+        comet = Comet()
+        comet.logic.held.add(Connect)
+        first, second = comet.client("k", mid=1), comet.client("k", mid=2)
+        self.assertEqual([call.mid for call in comet.logic.of(Connect)], [1])
+        comet.logic.release(Connect)
+        self.assertEqual((first.operations(), second.operations()), ([8], []))
+        self.assertEqual([call.mid for call in comet.logic.of(Connect)], [1, 2])
+        comet.logic.release(Connect)
+        self.assertEqual((first.closes, second.operations()), ([CloseReason.REPLACED], [8]))
+        second.lose()
+        self.assertEqual([(call.key, call.mid) for call in comet.logic.of(Disconnect)], [("k", 2)])
+
+    def test_the_one_before_vanishes(self) -> None:
+        """The next has its turn all the same; one that vanished while it waited asks nobody."""
+        comet = Comet()
+        comet.logic.held.add(Connect)
+        first, second, third = (comet.client("k", mid=mid) for mid in (1, 2, 3))
+        first.lose()
+        second.lose()
+        comet.logic.release(Connect)
+        self.assertEqual([call.mid for call in comet.logic.of(Connect)], [1, 3])
+        comet.logic.release(Connect)
+        self.assertEqual(third.operations(), [8])
+
     def test_vanished_while_its_room_is_hosted(self) -> None:
         """The room is let go, too."""
         comet = Comet(linger_seconds=5)
