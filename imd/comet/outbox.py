@@ -74,9 +74,10 @@ class Outbox:
     def reply(self, data: bytes) -> bool:
         """Write or hold a reply. False when there is no room: then the outbox has ended, the caller ends the session."""
         if self._flow is Flow.PAUSED:
-            if not self._make_room(len(data)):
+            if not self._may_fit(len(data)):
                 self.end(flush=False)
                 return False
+            self._make_room(len(data))
             self._holding().reply(data, self._reservoir.clock.seconds())
         elif self._flow is Flow.FLOWING:
             self._connection.write(data)
@@ -98,13 +99,15 @@ class Outbox:
 
     def end(self, *, flush: bool) -> None:
         """Nothing more is taken. What is held goes to the connection (``flush``) or is counted as lost."""
-        while flush and self._held is not None:
-            self._flow = Flow.FLOWING  # though the connection asked for a pause: it is the last that it gets
-            self._write_held()
-        self._flow = Flow.ENDED
-        if self._held is not None:
-            self._dropped(self._held.packets, Drop.OUTBOX_LOST)
-            self._emptied()
+        try:
+            while flush and self._held is not None:
+                self._flow = Flow.FLOWING  # though the connection asked for a pause: it is the last that it gets
+                self._write_held()
+        finally:
+            self._flow = Flow.ENDED
+            if self._held is not None:
+                self._dropped(self._held.packets, Drop.OUTBOX_LOST)
+                self._emptied()
 
     def _write_held(self) -> None:
         """Precondition: flowing. A write may pause or even end this outbox."""
@@ -124,10 +127,11 @@ class Outbox:
                 self.end(flush=False)
                 return Drop.SLOW_CONSUMER
         else:
+            if not self._may_fit(len(data)):
+                return Drop.FULL
             if load.policy is SlowPolicy.LATEST_ONLY and self._held is not None:
                 self._dropped(self._held.supersede(load.room), Drop.OUTBOX_SUPERSEDED)
-            if not self._make_room(len(data)):
-                return Drop.FULL
+            self._make_room(len(data))
         now = self._reservoir.clock.seconds()
         self._holding().push(data, load.packets, load.policy, load.room, now)
         self.packets_out += load.packets
@@ -137,18 +141,17 @@ class Outbox:
     def _fits(self, size: int) -> bool:
         return self.held_bytes + size + ENTRY_BYTES <= self._reservoir.limit_bytes
 
-    def _make_room(self, size: int) -> bool:
-        """Evict the oldest pushes that may go until ``size`` bytes fit; False, and nothing evicted, when they never will."""
+    def _may_fit(self, size: int) -> bool:
+        """Whether it fits once all pushes that may go are gone."""
         held = self._held
-        if held is None or self._fits(size):
-            return self._fits(size)
-        if held.size_bytes - held.droppable_bytes + size + ENTRY_BYTES > self._reservoir.limit_bytes:
-            return False
-        while not self._fits(size):
-            self._dropped(held.evict(), Drop.OUTBOX_OLDEST)
-        if not held:
-            self._emptied()
-        return True
+        kept_bytes = 0 if held is None else held.size_bytes - held.droppable_bytes
+        return kept_bytes + size + ENTRY_BYTES <= self._reservoir.limit_bytes
+
+    def _make_room(self, size: int) -> None:
+        """Evict the oldest pushes that may go until ``size`` bytes fit. Precondition: they may, and are held next: the eviction
+        may leave nothing, and what holds nothing is no holder."""
+        while self._held is not None and not self._fits(size):
+            self._dropped(self._held.evict(), Drop.OUTBOX_OLDEST)
 
     def _dropped(self, packets: int, drop: Drop) -> None:
         self.packets_out -= packets

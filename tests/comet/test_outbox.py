@@ -108,6 +108,16 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(self.offer(b"x" * 5000, policy=LATEST, room="a"), [Drop.FULL])
         self.assertEqual(self.offer(b"x" * 5000), [Drop.SLOW_CONSUMER])
 
+    def test_too_large_takes_nothing_with_it(self) -> None:
+        """The room's newest that fits stays, and the gauges go on reading."""
+        self.outbox.pause()
+        self.assertEqual(self.offer(b"a1", b"x" * 5000, policy=LATEST, room="a"), [None, Drop.FULL])
+        self.clock.advance(3)
+        self.assertEqual((self.reservoir.packets, self.reservoir.oldest_seconds), (1, 3))
+        self.outbox.resume()
+        self.assertEqual(self.connection.writes, [b"a1"])
+        self.assertEqual(self.dropped(Drop.OUTBOX_SUPERSEDED), 0)
+
     def test_replies_are_bounded(self) -> None:
         """Of a client that asks and does not read."""
         self.outbox.pause()
@@ -135,6 +145,16 @@ class OutboxTests(SynchronousTestCase):
         self.assertEqual(self.connection.written, b"a" * WRITE_BYTES + b"b")
         self.assertEqual(self.offer(b"c"), [Drop.CLOSING])
         self.assertEqual(self.reservoir.size_bytes, 0)
+
+    def test_end_over_a_faulty_connection(self) -> None:
+        """A flush that fails still ends: nothing stays behind in what all outboxes share."""
+        self.reservoir.limit_bytes = 10 * WRITE_BYTES
+        self.outbox.pause()
+        self.offer(b"a" * WRITE_BYTES, b"b")
+        self.connection.faulty = True
+        self.assertRaises(ZeroDivisionError, self.outbox.end, flush=True)
+        self.assertEqual(self.offer(b"c"), [Drop.CLOSING])
+        self.assertEqual((self.reservoir.holders, self.dropped(Drop.OUTBOX_LOST)), (set(), 1))
 
     def test_framed(self) -> None:
         """A WebSocket client gets frames, shared by all receivers."""
