@@ -109,7 +109,7 @@ class Partition:
         wait = self._settings.retry_min_seconds
         while True:
             try:
-                await self._product.persist(lambda: self._broker.rewind(self._number))
+                await self._broker.rewind(self._number)  # may need nothing of the product: no sign that it is back
                 while True:
                     await self._read_once()
                     wait = self._settings.retry_min_seconds

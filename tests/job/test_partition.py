@@ -1,6 +1,7 @@
 """Promises of a partition: nothing committed before its outcome, nothing lost."""
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from imd.errors import BrokerUnavailable
 from imd.protocol.push import Push, Target
@@ -156,6 +157,21 @@ class ReadTests(JobTestCase):
         self.broker.error = None
         self.advance(5)
         self.assertEqual((self.a.bodies, self.waiting), ([b"1"], 0))
+        self.end(dispatcher)
+
+    def test_a_rewind_is_no_sign_of_a_return(self) -> None:
+        """It may need nothing of the product: that the broker is away, and back, is said once, and trouble stays between."""
+        dispatcher = self.dispatcher(read_wait_seconds=1.0)
+        self.broker.local = {"rewind"}
+        self.broker.error = BrokerUnavailable("away")
+        with capturedLogs() as logs:
+            for _ in range(10):
+                self.advance(1)
+                self.assertIn("away", str(dispatcher.trouble()))
+            self.broker.error = None
+            self.advance(3)
+        self.assertIsNone(dispatcher.trouble())
+        self.assertEqual(len(logs), 2)
         self.end(dispatcher)
 
     def test_a_bug_in_the_broker_does_not_end_a_partition(self) -> None:

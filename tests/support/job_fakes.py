@@ -96,6 +96,7 @@ class Switch:
     def __init__(self, behind: Any) -> None:
         self.behind = behind
         self.error: Exception | None = None  # raised by every call instead
+        self.local: set[str] = set()  # calls that do not need the product
         self.calls: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
@@ -105,7 +106,7 @@ class Switch:
 
         async def call(*args: Any) -> Any:
             self.calls.append(name)
-            if self.error is not None:
+            if self.error is not None and name not in self.local:
                 raise self.error
             return await what(*args)
 
