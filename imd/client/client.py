@@ -24,7 +24,7 @@ _log = Logger()
 class Link(Protocol):
     """What a client needs of its transport, which calls ``received`` and, once, ``lost``."""
 
-    def send(self, packet: bytes) -> None: ...
+    def send(self, packet: bytes) -> None: ...  # dropped when the server has hung up and ``lost`` is yet to come
     def close(self) -> None: ...  # what was sent may still leave
     def abort(self) -> None: ...
     def pause_reading(self) -> None: ...
@@ -138,8 +138,10 @@ class Client:
         try:
             await self.heartbeat()
         except ImdError as error:
-            _log.warn("The heartbeat failed: {error}", error=str(error))
-            self._hang_up()
+            # while we do not read, a missing answer says nothing of the server; after the end nobody waits for one
+            if not self._paused and self._end is None:
+                _log.warn("The heartbeat failed: {error}", error=str(error))
+                self._hang_up()
         finally:
             self._beating = None
 
@@ -226,7 +228,9 @@ class Client:
     # --- what the transport says
 
     def received(self, data: bytes) -> None:
-        """A part of the stream (TCP), or one whole message (WebSocket)."""
+        """A part of the stream (TCP), or one whole message (WebSocket). After the end it is dropped."""
+        if self._end is not None:
+            return
         try:
             events = self._core.receive(data)
         except ProtocolError as error:

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.client.client import ANSWER_SECONDS, CLOSE_SECONDS, MAX_QUEUED_PUSHES, Client
@@ -154,6 +155,39 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(self.link.asked, ["close"])
         self.clock.advance(CLOSE_SECONDS)
         self.assertEqual(self.link.asked, ["close", "abort"])
+
+    def test_heartbeat_while_nobody_reads(self) -> None:
+        """A missing answer is no fault of the server's while we do not read it, and one again when we do."""
+        self.authenticate(30)
+        self.push(MAX_QUEUED_PUSHES)
+        self.clock.advance(30)
+        self.clock.advance(ANSWER_SECONDS)
+        self.assertEqual(self.link.asked, ["pause"])
+
+        async def take(count: int) -> None:
+            pushes = self.client.pushes()
+            for _ in range(count):
+                await anext(pushes)
+
+        self.successResultOf(start(take(MAX_QUEUED_PUSHES)))
+        self.clock.advance(30 - ANSWER_SECONDS)
+        self.clock.advance(ANSWER_SECONDS)
+        self.assertEqual(self.link.asked, ["pause", "resume", "close"])
+
+    def test_nothing_after_the_end(self) -> None:
+        """What still comes after we hung up reaches nobody and cannot change why; a heartbeat under way is no failure."""
+        got: list[Pushed] = []
+        self.client = Client(link=self.link, clock=self.clock, framed=False, on_push=got.append)
+        self.authenticate(30)
+        self.clock.advance(30)
+        with capturedLogs() as logged:
+            closing = start(self.client.close())
+        self.push()
+        self.client.received(b"\xff" * 16)
+        self.assertEqual((got, logged), ([], []))
+        self.assertIsInstance(self.client.trouble, PeerUnavailable)
+        self.client.lost()
+        self.successResultOf(closing)
 
     def test_close(self) -> None:
         """Close returns when the connection is gone; a server that does not let go is cut."""
