@@ -12,9 +12,9 @@ from twisted.web.client import URI, Agent, RequestTransmissionFailed, ResponseFa
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from imd.ctl.failure import plain
 from imd.errors import PeerUnavailable
 from imd.ledger import Figures
+from imd.transport.network_fault import words_of
 
 MAX_ANSWER_BYTES = 16 * 1024 * 1024  # some hundred kilobytes are usual
 STARTED = "process_start_time_seconds"
@@ -62,9 +62,11 @@ class AdminApi:
                 self._timeout_seconds, self._clock, onTimeoutCancel=self._late
             )
         except (ConnectError, DNSLookupError) as error:
-            raise PeerUnavailable(f"{self._address}: cannot connect: {plain(error)}; is imd running there?") from None
+            raise PeerUnavailable(
+                f"{self._address}: cannot connect: {words_of(error)}; is imd running there?"
+            ) from None
         except (ConnectionClosed, ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed) as error:
-            raise PeerUnavailable(f"{self._address}: the connection broke: {plain(error)}") from None
+            raise PeerUnavailable(f"{self._address}: the connection broke: {words_of(error)}") from None
         try:
             return _read(text, figures)
         except ValueError:

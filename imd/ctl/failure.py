@@ -30,10 +30,3 @@ def run(work: Callable[[Any], Coroutine[Any, Any, int]]) -> NoReturn:
 
     react(guarded)
     raise AssertionError("react ends by SystemExit")
-
-
-def plain(error: Exception) -> str:
-    """The cause in the system's words, without Twisted's around them."""
-    reasons = getattr(error, "reasons", None)  # of a ResponseFailed and its kind
-    inner = reasons[0].value if reasons else error
-    return str(inner).rstrip(".")

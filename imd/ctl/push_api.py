@@ -11,9 +11,9 @@ from twisted.web.client import Agent, RequestTransmissionFailed, ResponseFailed,
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from imd.ctl.failure import plain
 from imd.errors import AuthRefused, BadRequest, ImdError, PeerUnavailable, ScopeMissing, Unavailable
 from imd.logic.push_request import PushRequest, PushResult
+from imd.transport.network_fault import words_of
 from imd.transport.server_check import ServerCheck
 
 MAX_ANSWER_BYTES = 65_536  # of logic; its answers are some hundred
@@ -71,9 +71,9 @@ class PushApi:
                 self._timeout_seconds, self._clock, onTimeoutCancel=self._late
             )
         except (ConnectError, DNSLookupError) as error:
-            raise PeerUnavailable(f"{self._url}: cannot connect: {plain(error)}; is imd running there?") from None
+            raise PeerUnavailable(f"{self._url}: cannot connect: {words_of(error)}; is imd running there?") from None
         except (ConnectionClosed, ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed) as error:
-            raise PeerUnavailable(f"{self._url}: the connection broke: {plain(error)}") from None
+            raise PeerUnavailable(f"{self._url}: the connection broke: {words_of(error)}") from None
         if status != 200:
             raise _refused(status, body)
         try:

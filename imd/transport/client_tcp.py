@@ -10,6 +10,7 @@ from zope.interface import implementer
 
 from imd.client.client import Client
 from imd.errors import PeerUnavailable
+from imd.transport.network_fault import words_of
 from imd.transport.stream import Stream
 
 
@@ -67,8 +68,9 @@ class ClientTcp:
 
     def connectionLost(self, reason: Failure) -> None:
         self._stream = None
-        words = "" if reason.check(ConnectionDone) else reason.getErrorMessage()
+        assert reason.value is not None  # a Failure without one has been cleaned
+        words = words_of(reason.value)
         if not self.opened.called:
-            self.opened.errback(PeerUnavailable(f"the connection was not opened: {words or 'the server hung up'}"))
+            self.opened.errback(PeerUnavailable(f"the connection was not opened: {words}"))
         if self.client is not None:
-            self.client.lost(0, words)
+            self.client.lost(0, "" if reason.check(ConnectionDone) else words)

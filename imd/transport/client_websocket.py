@@ -4,11 +4,14 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from imd.client.client import Client
 from imd.client.core import MAX_PACKET_BODY_BYTES
 from imd.errors import PeerUnavailable
 from imd.protocol.packet import HEADER_BYTES
+from imd.transport.network_fault import words_of
 from imd.transport.stream import Stream
 
 
@@ -25,7 +28,8 @@ class ClientWebSocket(WebSocketClientProtocol):
     # --- what the client asks for
 
     def send(self, packet: bytes) -> None:
-        self.sendMessage(packet, isBinary=True)
+        if self.state == self.STATE_OPEN:  # else the server has said its end, and ``onClose`` is to come
+            self.sendMessage(packet, isBinary=True)
 
     def close(self) -> None:
         self.sendClose(1000)
@@ -49,8 +53,13 @@ class ClientWebSocket(WebSocketClientProtocol):
         if self.client is not None:
             self.client.received(payload)
 
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.wasNotCleanReason is None:  # autobahn knows no better
+            self.wasNotCleanReason = words_of(reason.value)
+        super().connectionLost(reason)
+
     def onClose(self, wasClean: bool, code: Any, reason: Any) -> None:
-        words = str(reason or "")
+        words = str((reason if wasClean else self.wasNotCleanReason) or "")
         if not self.opened.called:
             self.opened.errback(PeerUnavailable(f"the connection was not opened: {words or 'the server hung up'}"))
         if self.client is not None:

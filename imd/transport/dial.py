@@ -12,9 +12,10 @@ from twisted.internet.protocol import Factory
 from imd.client.address import Address, parse_address
 from imd.client.client import ANSWER_SECONDS, Client
 from imd.client.core import Pushed
-from imd.errors import DeadlineExceeded, PeerUnavailable
+from imd.errors import ConfigError, DeadlineExceeded, PeerUnavailable
 from imd.transport.client_tcp import ClientTcp
 from imd.transport.client_websocket import ClientWebSocket, client_factory
+from imd.transport.network_fault import words_of
 from imd.transport.server_check import ServerCheck, unverified
 
 CONNECT_SECONDS = 10.0  # for the name, TCP, TLS and the upgrade together, unless told otherwise
@@ -43,11 +44,13 @@ async def dial(
     try:
         link = await opening
     except (ConnectError, DNSLookupError) as error:
+        raise PeerUnavailable(f"{address.url}: cannot connect: {words_of(error)}; is imd running there?") from None
+    except PeerUnavailable as error:
         raise PeerUnavailable(f"{address.url}: {error}") from None
     except CancelledError:
         if overdue.active():
             raise
-        raise DeadlineExceeded(f"{address.url} did not open within {connect_seconds} seconds") from None
+        raise DeadlineExceeded(f"{address.url} did not open within {connect_seconds:g} s") from None
     finally:
         if overdue.active():
             overdue.cancel()
@@ -59,7 +62,10 @@ async def dial(
 
 async def _open(endpoint: IStreamClientEndpoint, factory: Factory) -> ClientTcp | ClientWebSocket:
     """Through TCP, TLS and the upgrade; nothing is left behind when it is cancelled."""
-    link = cast(ClientTcp | ClientWebSocket, await endpoint.connect(factory))
+    try:
+        link = cast(ClientTcp | ClientWebSocket, await endpoint.connect(factory))
+    except ValueError as error:  # Twisted's word for a host that no name can have
+        raise ConfigError(str(error)) from None
     try:
         await link.opened
     except CancelledError:

@@ -18,6 +18,7 @@ from zope.interface import implementer
 
 from imd import __version__
 from imd.errors import ConfigError, DeadlineExceeded, PeerUnavailable
+from imd.transport.network_fault import words_of
 from imd.transport.server_check import ServerCheck
 
 MAX_JWKS_BYTES = 1_048_576  # announced or not; a hundred RSA keys with their certificates are well below
@@ -53,7 +54,7 @@ class JwksUrl:
         except TimeoutError:
             raise DeadlineExceeded(f"the JWKS did not come within {self._timeout_seconds:g} s") from None
         except _FAULTS as error:
-            raise PeerUnavailable(f"the JWKS cannot be fetched: {_words(error)}") from None
+            raise PeerUnavailable(f"the JWKS cannot be fetched: {words_of(error)}") from None
 
     async def _get(self) -> bytes:
         headers = Headers({"Accept": ["application/json"], "User-Agent": [f"imd/{__version__}"]})
@@ -140,12 +141,3 @@ def _is_loopback(hostname: str) -> bool:
         return ip_address(hostname).is_loopback
     except ValueError:
         return hostname == "localhost"
-
-
-def _words(error: BaseException) -> str:
-    """What went wrong, from Twisted's wrapper or from the fault itself."""
-    if isinstance(error, ResponseFailed) and error.reasons:
-        return _words(error.reasons[0].value)
-    if isinstance(error, TlsError):
-        return "TLS: " + ", ".join(reason for _, _, reason in error.args[0]) if error.args else "TLS"
-    return str(error) or type(error).__name__

@@ -3,12 +3,7 @@
 import subprocess
 import sys
 
-from twisted.internet.error import ConnectionLost
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from twisted.web.client import ResponseFailed
-
-from imd.ctl.failure import plain
 
 PROGRAM = """
 from imd.ctl.failure import run
@@ -42,12 +37,3 @@ class RunTests(SynchronousTestCase):
         done = self.run_body("return 1 / 0")
         self.assertEqual(done.returncode, 1)
         self.assertIn("ZeroDivisionError", done.stderr)
-
-
-class PlainTests(SynchronousTestCase):
-    """The cause of a failed request, as the system says it."""
-
-    def test_words(self) -> None:
-        """What Twisted wraps around it, and its full stop, are left out."""
-        self.assertEqual(plain(ConnectionLost("went away")), str(ConnectionLost("went away")).rstrip("."))
-        self.assertEqual(plain(ResponseFailed([Failure(OSError("broken."))])), "broken")

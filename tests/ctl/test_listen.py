@@ -172,7 +172,10 @@ class ListenTests(TestCase):
         await port.stopListening()
         started = self.listen(Comet([]), "--url", f"tcp://127.0.0.1:{free}")
         self.assertEqual(await started.ended, 1)
-        self.assertRegex(started.err.decode(), rf"^Error: tcp://127.0.0.1:{free}: .*refused.*\n$")
+        self.assertRegex(
+            started.err.decode(),
+            rf"^Error: tcp://127.0.0.1:{free}: cannot connect: the connection was refused; is imd running there\?\n$",
+        )
 
     async def test_reader_goes_away(self) -> None:
         """``imdctl listen | head -1`` ends."""

@@ -5,6 +5,7 @@ import hashlib
 import re
 from struct import pack
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
@@ -79,6 +80,20 @@ class ClientWebSocketTests(SynchronousTestCase):
         self.lose()
         self.assertIsInstance(self.trouble(), AuthRefused)
         self.assertIn(reason.label, str(self.trouble()))
+
+    def test_requests_after_the_end(self) -> None:
+        """What is asked between the server's close frame and the end of the connection fails as the connection does."""
+        self.open()
+        assert self.link.client is not None
+        reason = CloseReason.REPLACED
+        body = pack(">H", reason.code) + reason.label.encode()
+        self.link.dataReceived(bytes([0x88, len(body)]) + body)
+        self.stream.take()
+        request = Deferred.fromCoroutine(self.link.client.heartbeat())
+        self.assertNoResult(request)
+        self.assertEqual(self.stream.take(), b"")
+        self.lose()
+        self.assertIn(reason.label, str(self.failureResultOf(request, PeerUnavailable).value))
 
     def test_too_large(self) -> None:
         """A message over the limit is refused when it is announced."""

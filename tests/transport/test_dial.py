@@ -121,10 +121,11 @@ class DialTests(TestCase):
             for transport in ("tls", "wss"):
                 with self.assertRaises(PeerUnavailable) as caught:
                     await dial(self.url(transport, f"nameless {transport}"), reactor=reactor, ca_file=self.files.ca)
-                self.assertIn("certificate", str(caught.exception))
+                url = self.url(transport, f"nameless {transport}")
+                self.assertIn("the connection was not opened: TLS: certificate verify failed", str(caught.exception))
+                self.assertTrue(str(caught.exception).startswith(url), caught.exception)
                 with self.assertRaises(PeerUnavailable):
                     await dial(self.url(transport), reactor=reactor)
-                url = self.url(transport, f"nameless {transport}")
                 client = await dial(url, reactor=reactor, verify_server=False)
                 await client.authenticate()
                 await client.close()
@@ -139,11 +140,21 @@ class DialTests(TestCase):
         async def work() -> None:
             closed = self.url("tcp")
             await self.ports["tcp"].stopListening()
-            for url in (closed, "tcp://does-not-exist.invalid", self.url("ws") + "/other"):
-                with self.assertRaises(PeerUnavailable):
+            nowhere, other = "tcp://does-not-exist.invalid:3101", self.url("ws") + "/other"
+            for url, words in (
+                (closed, f"{closed}: cannot connect: the connection was refused; is imd running there?"),
+                (nowhere, f"{nowhere}: cannot connect: the name cannot be looked up; is imd running there?"),
+                (
+                    other,
+                    f"{other}: the connection was not opened: WebSocket connection upgrade failed [404]: Not Found",
+                ),
+            ):
+                with self.assertRaises(PeerUnavailable) as caught:
                     await dial(url, reactor=reactor)
-            with self.assertRaises(ConfigError):
-                await dial("http://localhost", reactor=reactor)
+                self.assertEqual(str(caught.exception), words)
+            for url in ("http://localhost", "tcp://a..b", f"ws://{'a' * 64}.b"):
+                with self.assertRaises(ConfigError):
+                    await dial(url, reactor=reactor)
             with self.assertRaises(ConfigError):
                 await dial(self.url("tls"), reactor=reactor, ca_file="/missing.pem")
 
