@@ -12,7 +12,7 @@ class Drop(Enum):
     """
 
     SLOW_CONSUMER = "slow_consumer"  # the outbox was full, and the connection ends for it
-    FULL = "full"  # the outbox was full of what may not be dropped
+    FULL = "full"  # the outbox was full of what may not be dropped, or is too small for it
     CLOSING = "closing"  # the connection was ending already
     FAULT = "fault"  # a bug of ours; the connection ends
     STOPPED = "stopped"  # the comet stopped before a paced broadcast came to the channel

@@ -10,8 +10,10 @@ class SlowPolicy(Enum):
     Replies to a client are never dropped by any policy.
     """
 
-    DISCONNECT = (
-        "disconnect"  # the connection ends with SLOW_CONSUMER: nothing is missing in the middle of what was read
-    )
-    DROP_OLDEST = "drop_oldest"  # the oldest held pushes that may be dropped make room
-    LATEST_ONLY = "latest_only"  # while a client lags, one push per room is held: the newest; then as DROP_OLDEST
+    # The connection ends with SLOW_CONSUMER: nothing is missing in the middle of what was read
+    DISCONNECT = "disconnect"
+    # The oldest held pushes that may be dropped make room
+    DROP_OLDEST = "drop_oldest"
+    # While a client lags, one push is held of each room, and one of all to its key, its member or everybody: the newest; then
+    # as DROP_OLDEST
+    LATEST_ONLY = "latest_only"

@@ -139,6 +139,8 @@ def _type_at(path: str) -> Any:
 
 def _plain(error: msgspec.ValidationError, kind: Any) -> str:
     """msgspec's words without its path, in the file's terms."""
+    if get_origin(kind) is dict and "[...]" in str(error):
+        kind = get_args(kind)[1]
     if get_origin(kind) is Literal:
         return f"must be one of {', '.join(get_args(kind))}"
     words = str(error).partition(" - at `$")[0].replace("`", "")
@@ -155,5 +157,6 @@ _WORDS = {
     " float": " a number",
     " bool": " true or false",
     " array": " a list",
+    " object": " a table",
     "matching regex '^[0-9a-f]{64}$'": "of 64 hexadecimal digits, as imdctl new-push-key prints it",
 }

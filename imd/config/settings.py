@@ -8,6 +8,7 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0)]
+SlowPolicy = Literal["disconnect", "drop_oldest", "latest_only"]
 Role = Literal["imd", "comet", "logic", "job"]
 
 
@@ -60,7 +61,8 @@ class Comet(Section, frozen=True):
     packets_per_second: Seconds = 100.0
     packet_burst: Count = 200
     outbox_bytes: Annotated[int, Meta(ge=4096)] = 1_048_576
-    slow_policy: Literal["disconnect", "drop_oldest", "latest_only"] = "disconnect"
+    slow_policy: SlowPolicy = "disconnect"
+    slow_policies: dict[str, SlowPolicy] = {}  # by room type
     buckets: Count = 32
     turn_channels: Count = 512
     delivery_queue_bytes: Annotated[int, Meta(ge=65_536)] = 67_108_864

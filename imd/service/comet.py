@@ -162,6 +162,7 @@ def _limits(settings: Comet) -> Limits:
         packets_burst=settings.packet_burst,
         outbox_bytes=settings.outbox_bytes,
         slow_policy=SlowPolicy(settings.slow_policy),
+        slow_policies={room_type: SlowPolicy(policy) for room_type, policy in settings.slow_policies.items()},
         buckets=settings.buckets,
         deliveries_per_turn=settings.turn_channels,
         delivery_queue_bytes=settings.delivery_queue_bytes,

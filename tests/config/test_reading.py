@@ -48,13 +48,14 @@ class LoadTests(SynchronousTestCase):
         )
 
     def test_an_override_has_the_type_of_its_key(self) -> None:
-        """Text stays text even when it looks like a number; numbers, flags and lists are TOML."""
+        """Text stays text even when it looks like a number; numbers, flags, lists and tables are TOML."""
         settings = load(
             "imd",
             None,
             {"IMD_SERVER_ID": "7", "IMD_COMET_REUSE_PORT": "true", "IMD_SERVER_ADDRS": '["a", "b"]'},
-            ["comet.buckets=8", "comet.heartbeat_seconds=1.5"],
+            ["comet.buckets=8", "comet.heartbeat_seconds=1.5", 'comet.slow_policies={ live = "drop_oldest" }'],
         )
+        self.assertEqual(settings.comet.slow_policies, {"live": "drop_oldest"})
         self.assertEqual((settings.server.id, settings.server.addrs), ("7", ("a", "b")))
         self.assertEqual(
             (settings.comet.reuse_port, settings.comet.buckets, settings.comet.heartbeat_seconds), (True, 8, 1.5)
@@ -86,6 +87,8 @@ class LoadTests(SynchronousTestCase):
             ("[comet]\nheartbeat_seconds = -1", "comet.heartbeat_seconds: must be a number > 0"),
             ("[auth]\nmode = 'tokn'", "auth.mode: must be one of trust, token"),
             ("comet = 3", "comet: is a table: write [comet]"),
+            ("[comet.slow_policies]\nlive = 'drop'", "comet.slow_policies[...]: must be one of disconnect"),
+            ("[comet]\nslow_policies = 'drop_oldest'", "comet.slow_policies: must be a table, not a text"),
             ("[[push.keys]]\nname='a'\nsha256='b'", "64 hexadecimal digits"),
             ("x = [", "is not TOML"),
         ):

@@ -297,6 +297,8 @@ class OpenSessionTests(HostileClientCase):
 
 
 class MemoryTests(HostileClientCase):
+    SETTINGS = ('comet.slow_policies={ score = "latest_only" }',)
+
     def test_reader_that_never_reads(self) -> None:
         """Its outbox is bounded, then it goes as slow_consumer; the room's other members miss nothing."""
         deaf = [
@@ -311,6 +313,28 @@ class MemoryTests(HostileClientCase):
             self.assertEqual(good.read().body[:5], b"%05d" % number)
         self.assertEqual(self.closed("slow_consumer"), slow + len(deaf))
         self.assertLess(self.imd.rss_kb - before, 20_000)
+
+    def test_reader_that_reads_late(self) -> None:
+        """In a room of a type with a policy of its own it stays, and when it reads it gets whole packets, the newest last."""
+        late = [
+            self.client(framed=framed, receive_buffer=4096, key=f"late-{framed}", room_id="score://late")
+            for framed in (False, True)
+        ]
+        good = self.client(key="good", room_id="score://late")
+        slow = self.closed("slow_consumer")
+        for number in range(300):
+            self.imd.post("/goim/push/room?operation=1000&type=score&room=late", b"%05d" % number + b"x" * 60_000)
+            self.assertEqual(good.read().body[:5], b"%05d" % number)
+        for client in late:
+            numbers: list[int] = []
+            while 299 not in numbers:
+                packet = client.read()
+                inner = list(walk(packet.body)) if packet.operation == RAW else [packet]
+                self.assertEqual({each.body[5:] for each in inner}, {b"x" * 60_000})
+                numbers += [int(each.body[:5]) for each in inner]
+            self.assertEqual(numbers, sorted(set(numbers)))
+            self.assertLess(len(numbers), 300)
+        self.assertEqual(self.closed("slow_consumer"), slow)
 
     def test_storm_of_connections(self) -> None:
         """Thousands come and go in every state; presence, rooms, admission and memory are as before."""
