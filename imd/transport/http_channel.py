@@ -7,7 +7,7 @@ spools them to disk without a limit), and a request that drips in has a deadline
 from collections.abc import Callable, Mapping
 from enum import Enum, unique
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -19,9 +19,10 @@ from twisted.web import http
 from imd.errors import BodyTooLarge, ImdError, LineTooLong, Overloaded, RequestTooSlow, Unavailable
 from imd.interfaces import Clock, Timer
 from imd.transport.http_message import Request, Response
+from imd.transport.stream import Stream
 
 LINGER_SECONDS = 5.0  # how long a refused peer may still send; closing on unread bytes would take the answer with it
-STOP_SECONDS = 3.0  # that a request which is coming in has left when the server stops
+STOP_SECONDS = 3.0  # when the server stops: that a request has left to come in, and a peer to read its last answer
 _LENGTH_DIGITS = 20  # of an announced body: a uint64's
 _METHODS_WITHOUT_BODY = frozenset({204, 304})
 
@@ -59,7 +60,7 @@ class State(Enum):
     RECEIVING = 2  # some of it has
     ANSWERING = 3  # all of it has
     REFUSED = 4  # it was answered before it was complete: the rest is dropped, then the connection
-    ENDING = 5  # it ends as soon as its last answer is out
+    ENDING = 5  # it ends as soon as its last answer is out; it is cut when that takes too long
 
 
 class Channel(http.HTTPChannel):
@@ -136,25 +137,38 @@ class Channel(http.HTTPChannel):
         if self.state is State.IDLE:
             if not self.persistent:
                 self.state = State.ENDING
-            self.setTimeout(self.site.idle_seconds)
+            self.setTimeout(STOP_SECONDS if self.site.stopping() else self.site.idle_seconds)
 
     def stop(self) -> None:
-        """The site stops: what has come in is answered, what is coming in has to hurry."""
+        """The site stops: what has come in is answered, what is coming in has to hurry, and so has who reads an answer."""
         if self.state is State.IDLE:
-            self.loseConnection()
+            self._end(STOP_SECONDS)
+        elif self.state is State.ENDING:
+            self.setTimeout(STOP_SECONDS)
         elif self.state is State.RECEIVING:
             self.setTimeout(min(STOP_SECONDS, self.site.receive_seconds))
 
     def timeoutConnection(self) -> None:
+        """Twisted would write a log line for each connection that ends like this."""
         if self.state is State.RECEIVING and self.site.stopping():
             self.refuse(Unavailable("this server is stopping; the request had not come in whole"))
         elif self.state is State.RECEIVING:
             seconds = self.site.receive_seconds
             self.refuse(RequestTooSlow(f"the request was not complete after {seconds:g} s"))
         elif self.state is State.ENDING:  # its peer does not read
-            self.forceAbortClient()
+            self.cut()
         else:
-            super().timeoutConnection()
+            self._end(LINGER_SECONDS)
+
+    def cut(self) -> None:
+        """Hang up now, whatever was not sent."""
+        cast(Stream, self.transport).abortConnection()
+
+    def _end(self, seconds: float) -> None:
+        """Hang up once everything is sent, and after ``seconds`` at the latest."""
+        self.state = State.ENDING
+        self.loseConnection()
+        self.setTimeout(seconds)
 
     def refuse(self, error: ImdError) -> None:
         """Answer a request that is not complete, and end: what still comes is dropped for a while."""
@@ -250,7 +264,7 @@ class Exchange(http.Request):
         if not failure.check(CancelledError):
             self.log.failure("An answer could not be sent", failure=failure)
         if not self._lost:
-            self._connection.forceAbortClient()
+            self._connection.cut()
 
 
 def split_target(target: str) -> tuple[str, str]:

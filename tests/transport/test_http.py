@@ -190,6 +190,23 @@ class DeadlineTests(SynchronousTestCase):
         self.clock.advance(LINGER_SECONDS)
         self.assertTrue(self.wire.ended)
 
+    def test_stop_with_peers_that_do_not_read(self) -> None:
+        """A peer that leaves its last answer unread keeps a stopping site a few seconds, not for its idle time."""
+        idle, answered = HttpWire(self.site), HttpWire(self.site)
+        answered.send(b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        self.wire.send(self.request)
+        wait(self.site.stop())
+        for wire in (idle, answered):
+            self.assertTrue(wire.ended)
+            self.assertFalse(wire.transport.disconnected)
+        self.clock.advance(STOP_SECONDS)
+        for wire in (idle, answered):
+            self.assertTrue(wire.transport.disconnected)
+        self.pending.callback(Response())
+        self.assertTrue(self.wire.ended)
+        self.clock.advance(STOP_SECONDS)
+        self.assertTrue(self.wire.transport.disconnected)
+
     def test_stop_when_idle(self) -> None:
         """Stopping a site without connections is done at once, and may be asked for twice."""
         site = site_of()

@@ -6,6 +6,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.threads import deferToThread
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imd.metrics import Metrics
@@ -156,8 +157,13 @@ class SlowPeerTests(ChannelCase):
         self.assertEqual(len(self.wire.answers()), 1)
         self.clock.advance(19)
         self.assertFalse(self.wire.ended)
-        self.clock.advance(1)
-        self.assertTrue(self.wire.ended)
+        with capturedLogs() as logged:
+            self.clock.advance(1)
+            self.assertTrue(self.wire.ended)
+            self.assertFalse(self.wire.transport.disconnected)
+            self.clock.advance(LINGER_SECONDS)  # its peer does not read
+        self.assertTrue(self.wire.transport.disconnected)
+        self.assertEqual(logged, [])
 
     def test_late_start(self) -> None:
         """A request has its whole time however long the connection had been idle before."""
