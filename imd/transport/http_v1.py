@@ -57,7 +57,6 @@ class PushApi:
                         AuthRefused,
                         ScopeMissing,
                         CrossOrigin,
-                        DeadlineExceeded,
                         IdempotencyConflict,
                         BodyTooLarge,
                         Overloaded,
