@@ -44,7 +44,7 @@ Step = Coroutine[Any, Any, None]  # the rest of a packet's handling, when it lea
 class Session:
     """The transport calls ``packet_received``, ``fail``, ``pause_writing``, ``resume_writing`` and, once and last, ``lost``.
 
-    Packets are handled strictly in the order they come: while one waits for logic the next ones are held, up to
+    Packets are handled strictly in the order they come: while one (op 7 too) waits for logic the next ones are held, up to
     ``Limits.waiting_packets`` and ``waiting_bytes``, beyond which the session ends with RATE_LIMITED.
     """
 
@@ -98,14 +98,14 @@ class Session:
         now = edge.clock.seconds()
         if not self._rate.take(now, edge.limits.packets_per_second, edge.limits.packets_burst):
             self.close(CloseReason.RATE_LIMITED, "packets a second")
+            return
+        if packet.operation == Operation.HEARTBEAT and self.state is State.OPEN:
+            edge.heartbeats.touch(self, now)
+        if self._waiting is not None:
+            self._keep(self._waiting, packet)
         elif self.state is State.OPEN:
-            if packet.operation == Operation.HEARTBEAT:
-                edge.heartbeats.touch(self, now)
-            if self._waiting is None:
-                self._handle(packet)
-            else:
-                self._keep(self._waiting, packet)
-        elif self.state is State.HANDSHAKE and packet.operation == Operation.AUTH:
+            self._handle(packet)
+        elif packet.operation == Operation.AUTH:
             self._authenticate(packet)
 
     def fail(self, reason: CloseReason, detail: str = "") -> None:
@@ -194,7 +194,7 @@ class Session:
             self.close(error.reason, str(error))
             return
         self._move(Event.AUTH)
-        self._edge.work.start(self._guarded(Handshake(session=self, edge=self._edge, packet=packet).run(auth)))
+        self._wait_for(Handshake(session=self, edge=self._edge, packet=packet).run(auth))
 
     def admit(self, packet: Packet, connected: Connected) -> None:
         """In one step, so that no push comes between: enter it, its room too, and only then op 8."""
@@ -228,7 +228,7 @@ class Session:
             waiting.append(packet)
 
     def _handle(self, packet: Packet) -> None:
-        """Handle it now; if it must wait for logic, those that come meanwhile wait behind it."""
+        """Handle it now, or begin to."""
         try:
             step = OPERATIONS.get(packet.operation, Session._submit)(self, packet)
         except ProtocolError as error:
@@ -238,8 +238,12 @@ class Session:
             self.close(CloseReason.INTERNAL_ERROR)
         else:
             if step is not None:
-                self._waiting = []
-                self._edge.work.start(self._guarded(self._finish(step)))
+                self._wait_for(step)
+
+    def _wait_for(self, step: Step) -> None:
+        """Begin the rest of a packet; those that come meanwhile wait behind it."""
+        self._waiting = []
+        self._edge.work.start(self._guarded(self._finish(step)))
 
     async def _finish(self, step: Step) -> None:
         """The rest of one packet, then the ones behind it, until one more must wait: that one goes on in its own coroutine."""

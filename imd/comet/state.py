@@ -7,7 +7,7 @@ class State(Enum):
     """Where in its life a session is."""
 
     HANDSHAKE = 1  # accepted; only op 7 is heard
-    AUTHENTICATING = 2  # logic is asked; nothing is heard
+    AUTHENTICATING = 2  # logic is asked; what comes waits
     OPEN = 3
     CLOSING = 4  # we ended it; the connection is on its way out
     CLOSED = 5  # the connection is gone

@@ -4,7 +4,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.errors import AuthRefused, CloseReason, DeadlineExceeded, Overloaded, PeerUnavailable
 from imd.protocol.packet import Packet
-from imd.protocol.rpc import Connect, Disconnect, Host
+from imd.protocol.rpc import Connect, Disconnect, Host, Receive
 from tests.support.comet_fakes import Comet, send, to_keys, to_room
 
 
@@ -142,16 +142,39 @@ class HandshakeTests(SynchronousTestCase):
         self.assertEqual(connection.closes, [CloseReason.INTERNAL_ERROR])
         self.assertEqual(len(self.flushLoggedErrors(TypeError)), 1)
 
-    def test_ignored_packets_are_not_kept(self) -> None:
-        """What comes while logic is asked is gone, even a second op 7."""
+    def test_packets_behind_op_7(self) -> None:
+        """They wait for op 8, as in goim, and are answered in order; what came before is gone; a second op 7 asks nobody."""
+        comet = Comet()
+        comet.logic.held.add(Connect)
+        connection = comet.accept()
+        send(connection, 4, b"before")
+        for sequence, operation in enumerate((7, 2, 12, 7)):
+            send(connection, operation, b"{}", sequence=sequence)
+        self.assertEqual(connection.packets(), [])
+        comet.logic.release(Connect)
+        replies = [(packet.operation, packet.sequence) for packet in connection.packets()]
+        self.assertEqual(replies, [(8, 0), (3, 1), (13, 2), (7, 3)])
+        self.assertEqual(len(comet.logic.of(Connect)), 1)
+
+    def test_packets_behind_op_7_are_bounded(self) -> None:
+        """As behind any other packet that waits for logic."""
+        comet = Comet(waiting_packets=2)
+        comet.logic.held.add(Connect)
+        connection = comet.client("k")
+        for _ in range(2):
+            send(connection, 2)
+        self.assertEqual(connection.closes, [])
+        send(connection, 2)
+        self.assertEqual(connection.closes, [CloseReason.RATE_LIMITED])
+
+    def test_packets_behind_a_refused_op_7(self) -> None:
+        """Nobody hears of them."""
         comet = Comet()
         comet.logic.held.add(Connect)
         connection = comet.client("k")
-        for operation in (2, 4, 7, 12):
-            send(connection, operation, b"{}")
-        comet.logic.release(Connect)
-        self.assertEqual(connection.operations(), [8])
-        self.assertEqual(len(comet.logic.of(Connect)), 1)
+        send(connection, 4, b"hi")
+        comet.logic.release(Connect, AuthRefused("no"))
+        self.assertEqual((connection.packets(), comet.logic.of(Receive)), ([], []))
 
 
 class DuplicateTests(SynchronousTestCase):

@@ -80,7 +80,7 @@ class TableTests(SynchronousTestCase):
     """The whole product of states and operations."""
 
     def test_every_operation_in_every_state(self) -> None:
-        """Only op 7 is heard before it, nothing while logic is asked or after the end, everything is answered when open."""
+        """Only op 7 is heard before it, nothing is answered while logic is asked or after the end, everything when open."""
         for at, reach in REACH.items():
             for operation, (body, reply, reply_body) in REPLIES.items():
                 comet = Comet()
