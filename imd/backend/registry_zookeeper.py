@@ -26,12 +26,16 @@ class RegistryZookeeper:
     registered while ZooKeeper was away, or comes back from a lost session, may find its name taken only later: then
     ``on_conflict`` is called with its instance, in the reactor's thread; it is not in the registry, and should stop.
 
+    When our session was lost, instances that are missing then are told for another ``linger_seconds``: a fault that took many
+    sessions at once would else empty the lists, and with them every link, until all have registered again.
+
     ``on_worker_id`` is called with the new worker id when the leased one is another process's after a lost session.
     """
 
     __slots__ = (
         "_bad",
         "_folders",
+        "_linger_seconds",
         "_nodes",
         "_on_conflict",
         "_patience_seconds",
@@ -48,6 +52,7 @@ class RegistryZookeeper:
         reactor: Reactor,
         prefix: str = "/imd",
         patience_seconds: float = 15.0,
+        linger_seconds: float = 10.0,
         on_conflict: Callable[[Instance], None],
         on_worker_id: Callable[[int], None],
     ) -> None:
@@ -55,6 +60,7 @@ class RegistryZookeeper:
         self._reactor = reactor
         self._prefix = prefix.rstrip("/")
         self._patience_seconds = patience_seconds
+        self._linger_seconds = linger_seconds
         self._on_conflict = on_conflict
         self._nodes: dict[tuple[str, str], EphemeralNode] = {}  # what is registered from here
         self._worker = WorkerIdLease(
@@ -132,7 +138,13 @@ class RegistryZookeeper:
             except Exception:  # a listener's fault must not end the watch
                 _log.failure("a listener for {role} raised", role=role)
 
-        folder = WatchedFolder(session=self._session, reactor=self._reactor, path=path, changed=tell)
+        folder = WatchedFolder(
+            session=self._session,
+            reactor=self._reactor,
+            path=path,
+            changed=tell,
+            linger_seconds=self._linger_seconds,
+        )
         self._folders.add(folder)
         folder.begin()
 

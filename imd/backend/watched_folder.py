@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from imd.backend.zookeeper_session import Link, ZookeeperSession
 from imd.errors import RegistryUnavailable
-from imd.interfaces import Reactor
+from imd.interfaces import Reactor, Timer
 
 RETRY_SECONDS = 1.0  # after a call that failed though the session is connected
 
@@ -23,12 +23,17 @@ _log = Logger()
 class WatchedFolder:
     """Tells ``changed`` the nodes of a folder, name -> data, when they are first known and at each change.
 
-    While ZooKeeper is away the last known nodes stay; all are read again when it is back. With ``names_only`` no data are
-    read: every value is empty. ``changed`` is called in the reactor's thread and must not raise.
+    While ZooKeeper is away the last known nodes stay; all are read again when it is back. When our session was lost,
+    others' may have been, too: what is missing then is told for another ``linger_seconds``, in which they can come back.
+    With ``names_only`` no data are read: every value is empty. ``changed`` is called in the reactor's thread and must not
+    raise.
     """
 
     __slots__ = (
         "_changed",
+        "_linger_seconds",
+        "_lingering",
+        "_lingers",
         "_list_is_old",
         "_names_only",
         "_old",
@@ -49,14 +54,18 @@ class WatchedFolder:
         path: str,
         changed: Callable[[Mapping[str, bytes]], None],
         names_only: bool = False,
+        linger_seconds: float = 0.0,
     ) -> None:
         self._session = session
         self._reactor = reactor
         self._path = path
         self._changed = changed
         self._names_only = names_only
-        self.nodes: dict[str, bytes] = {}  # as last known
-        self._told = False  # whether ``changed`` was ever called
+        self._linger_seconds = linger_seconds
+        self.nodes: dict[str, bytes] = {}  # as last read
+        self._lingering: dict[str, bytes] = {}  # known when the session was lost, and not seen since
+        self._lingers: Timer | None = None  # due when they go; None unless connected again
+        self._told: dict[str, bytes] | None = None  # what ``changed`` got last; None = nothing yet
         self._list_is_old = True  # the names must be read
         self._old: set[str] = set()  # the names whose data must be read
         self._refresh: Deferred[None] | None = None  # while it reads
@@ -72,14 +81,30 @@ class WatchedFolder:
         if self._unlisten is not None:
             self._unlisten()
             self._unlisten = None
+        self._hold_lingering()
         if self._refresh is not None:
             self._refresh.cancel()
 
     def _link_changed(self, link: Link) -> None:
-        if link is Link.CONNECTED:  # the watches went with the connection, and changes may have been missed
+        self._hold_lingering()
+        if link is Link.LOST and self._linger_seconds > 0:
+            self._lingering.update(self.nodes)
+        elif link is Link.CONNECTED:  # the watches went with the connection, and changes may have been missed
             self._list_is_old = True
             self._old.update(self.nodes)
+            if self._lingering:
+                self._lingers = self._reactor.callLater(self._linger_seconds, self._end_lingering)
             self._begin_refresh()
+
+    def _hold_lingering(self) -> None:
+        """Their time runs only while connected."""
+        if self._lingers is not None and self._lingers.active():
+            self._lingers.cancel()
+        self._lingers = None
+
+    def _end_lingering(self) -> None:
+        self._lingering.clear()
+        self._tell()
 
     def _list_changed(self) -> None:
         self._list_is_old = True
@@ -110,9 +135,16 @@ class WatchedFolder:
                 self._old.update(self.nodes)
                 await deferLater(cast(IReactorTime, self._reactor), RETRY_SECONDS)
                 continue
-            if nodes != self.nodes or not self._told:
-                self.nodes, self._told = nodes, True
-                self._changed(nodes)
+            self.nodes = nodes
+            for name in nodes:
+                self._lingering.pop(name, None)
+            self._tell()
+
+    def _tell(self) -> None:
+        known = self._lingering | self.nodes
+        if known != self._told:
+            self._told = known
+            self._changed(known)
 
     async def _read_once(self) -> dict[str, bytes]:
         names = await self._read_names() if self._list_is_old else list(self.nodes)

@@ -45,6 +45,7 @@ def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = la
         prefix=settings.registry.prefix,
         # a crashed predecessor's entry stays for a session's time
         patience_seconds=1.5 * settings.registry.session_seconds,
+        linger_seconds=settings.registry.session_seconds,
         on_conflict=conflict,
         on_worker_id=worker_id_changed,
     )

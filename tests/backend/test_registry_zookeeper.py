@@ -21,12 +21,15 @@ class _Case(ZooKeeperCase):
         self.conflicts: list[Instance] = []
         self.worker_ids: list[int] = []
 
-    def make(self, session: ZookeeperSession, *, patience_seconds: float = 0.2) -> RegistryZookeeper:
+    def make(
+        self, session: ZookeeperSession, *, patience_seconds: float = 0.2, linger_seconds: float = 10.0
+    ) -> RegistryZookeeper:
         registry = RegistryZookeeper(
             session=session,
             reactor=reactor,
             prefix=self.prefix,
             patience_seconds=patience_seconds,
+            linger_seconds=linger_seconds,
             on_conflict=self.conflicts.append,
             on_worker_id=self.worker_ids.append,
         )
@@ -83,6 +86,21 @@ class FaultTests(_Case):
         self.assertNotEqual(one.id, before)
         await eventually(lambda: registry.trouble() is None)
         self.assertEqual(self.conflicts, [])
+
+    async def test_sessions_lost_together(self) -> None:
+        """Who watches sees nobody go while all come back; who does not come back goes."""
+        one, two, gone = await self.make_session(), await self.make_session(), await self.make_session()
+        registry, seen = self.make(one), Seen()
+        await registry.register(COMET)
+        await gone.create(f"{self.prefix}/instances/comet/{OTHER.id}", msgspec.json.encode(OTHER))
+        self.make(two, linger_seconds=1.0).watch("comet", seen)
+        await eventually(seen.sees(COMET, OTHER))
+        calls = len(seen.calls)
+        for session in (two, one, gone):
+            self.expire(session)
+        await eventually(seen.sees(COMET))
+        self.assertEqual(seen.calls[calls:], [[COMET]])
+        self.assertIsNone(registry.trouble())
 
     async def test_the_server_dies_and_returns(self) -> None:
         """The last known instances stay; nobody is told of an empty list; then changes come again."""

@@ -15,12 +15,19 @@ class WatchedFolderTests(ZooKeeperCase):
         super().setUp()
         self.told: list[dict[str, bytes]] = []
 
-    def make(self, session: ZookeeperSession, *, names_only: bool = False) -> WatchedFolder:
+    def make(
+        self, session: ZookeeperSession, *, names_only: bool = False, linger_seconds: float = 0.0
+    ) -> WatchedFolder:
         def changed(nodes: Mapping[str, bytes]) -> None:
             self.told.append(dict(nodes))
 
         folder = WatchedFolder(
-            session=session, reactor=reactor, path=f"{self.prefix}/f", changed=changed, names_only=names_only
+            session=session,
+            reactor=reactor,
+            path=f"{self.prefix}/f",
+            changed=changed,
+            names_only=names_only,
+            linger_seconds=linger_seconds,
         )
         folder.begin()
         self.addCleanup(folder.end)
@@ -101,6 +108,38 @@ class WatchedFolderTests(ZooKeeperCase):
         await eventually(lambda: session.connected and session.id != before)
         await other.create(f"{self.prefix}/f/a", b"1")
         await self.shows(a=b"1")
+
+    async def test_who_lost_a_session_with_us_has_time_to_come_back(self) -> None:
+        """A node that is missing under our new session lingers; one that comes back is told at once, one that does not goes."""
+        session, other = await self.make_session(), await self.make_session()
+        self.make(session, linger_seconds=1.0)
+        for name in ("a", "b"):
+            await other.create(f"{self.prefix}/f/{name}", b"1")
+        await self.shows(a=b"1", b=b"1")
+        calls, before = len(self.told), (session.id, other.id)
+        self.expire(session)
+        self.expire(other)
+        await eventually(lambda: all(each.connected and each.id not in before for each in (session, other)))
+        await other.create(f"{self.prefix}/f/a", b"2")
+        await self.shows(a=b"2", b=b"1")
+        await self.shows(a=b"2")
+        self.assertEqual(self.told[calls:], [{"a": b"2", "b": b"1"}, {"a": b"2"}])
+        await other.remove_own(f"{self.prefix}/f/a")
+        await self.shows()
+        self.assertEqual(len(self.told), calls + 3)
+
+    async def test_nothing_lingers_after_the_end(self) -> None:
+        """No timer is left."""
+        session, other = await self.make_session(), await self.make_session()
+        folder = self.make(session, linger_seconds=60.0)
+        await other.create(f"{self.prefix}/f/a", b"1")
+        await self.shows(a=b"1")
+        before = session.id
+        self.expire(session)
+        self.expire(other)
+        await eventually(lambda: session.connected and session.id != before and not folder.nodes)
+        self.assertEqual(self.told[-1], {"a": b"1"})
+        folder.end()
 
     async def test_end_is_silent(self) -> None:
         """Nothing is told afterwards."""
