@@ -319,17 +319,20 @@ class Link:
         """Fail what has waited for a deadline; the rest is younger, for all have the same."""
         self._timer = None
         now = self._reactor.seconds()
+        late = []
         while self._pending:
             request_id, call = next(iter(self._pending.items()))
             due = call.sent_at + self._deadline_seconds
             if due > now:
                 self._timer = self._reactor.callLater(due - now, self._expire)
-                return
+                break
             self._forget(request_id)
-            if self._heard_at < call.sent_at and self._state is not LinkState.CLOSED:
-                self._probe_at = now + PROBE_SECONDS
-                self._move(_Event.SILENT)
-            call.reply.errback(DeadlineExceeded(f"{self._endpoint} did not answer within {self._deadline_seconds} s"))
+            late.append(call)
+        if any(self._heard_at < call.sent_at for call in late):
+            self._probe_at = now + PROBE_SECONDS
+            self._move(_Event.SILENT)
+        for call in late:  # last: a caller may call again at once, or close the link
+            call.reply.errback(DeadlineExceeded(f"{self._endpoint} did not answer within {self._deadline_seconds:g} s"))
 
     def _watched(self, parts: list[bytes]) -> None:
         """An event of the socket's monitor: [event and value, endpoint]."""

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Awaitable
 from tempfile import TemporaryDirectory
 
+import zmq
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
 from imd.errors import AuthRefused, DeadlineExceeded, ImdError, Overloaded, PeerDown, PeerUnavailable
@@ -14,7 +16,7 @@ from imd.protocol import rpc
 from imd.protocol.rpc import Method
 from imd.transport.rpc_client import RpcCometClient, RpcLogicClient
 from imd.transport.rpc_link import _MOVES, Link, LinkState, _Event
-from tests.support.rpc import RpcTestCase, done, pause, reactor, until
+from tests.support.rpc import QUICK, RpcTestCase, done, pause, reactor, until
 
 HOST = rpc.Host("s1", 1, "live://1")
 PEER = """
@@ -165,7 +167,7 @@ class DeadlineTests(RpcTestCase):
             return rpc.Done()
 
         server = self.serve({Method.HOST: host, Method.DISCONNECT: done})
-        link = await self.link(server.endpoint, deadline_seconds=0.05)
+        link = await self.link(server.endpoint, deadline_seconds=0.5)
         await self.assertFailure(start(link.call(Method.HOST, HOST)), DeadlineExceeded)
         self.assertIs(link.state, LinkState.STALLED)
         await self.assertFailure(start(link.call(Method.HOST, HOST)), PeerDown)
@@ -181,11 +183,46 @@ class DeadlineTests(RpcTestCase):
             return rpc.Done()
 
         server = self.serve({Method.HOST: host, Method.DISCONNECT: done})
-        link = await self.link(server.endpoint, deadline_seconds=0.05)
+        link = await self.link(server.endpoint, deadline_seconds=0.5)
         slow = start(link.call(Method.HOST, HOST))
         await link.call(Method.DISCONNECT, rpc.Disconnect("s", 1, "k"))
         await self.assertFailure(slow, DeadlineExceeded)
         self.assertIs(link.state, LinkState.UP)
+
+    def test_a_caller_that_calls_again_at_once(self) -> None:
+        """However often a caller answers its deadline with another call, the link has one timer, and none once closed."""
+        clock = MemoryReactorClock()
+        silent: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
+        self.addCleanup(silent.close, 0)
+        silent.bind("inproc://silent")
+        link = Link(
+            context=self.context,
+            reactor=clock,
+            endpoint="inproc://silent",
+            metrics=self.metrics,
+            deadline_seconds=5.0,
+            options=QUICK,
+        )
+        link.open()
+        ends: list[type[BaseException] | None] = []
+
+        def again(failure: Failure) -> None:
+            ends.append(failure.type)
+            if failure.check(DeadlineExceeded):
+                start(link.call(Method.HOST, HOST)).addErrback(again)
+
+        for _ in range(2):
+            start(link.call(Method.HOST, HOST)).addErrback(again)
+            clock.advance(0.1)
+        link._heard_at = 100.0  # it is not silent, only slow with these
+        for _ in range(50):
+            clock.advance(0.5)
+        self.assertEqual(link.pending, 2)
+        self.assertEqual(len(clock.getDelayedCalls()), 1)
+        link.close()
+        self.assertEqual(clock.getDelayedCalls(), [])
+        self.assertEqual(set(ends[:-2]), {DeadlineExceeded})
+        self.assertEqual(ends[-2:], [PeerUnavailable] * 2)
 
 
 class PeerTests(RpcTestCase):
@@ -208,22 +245,18 @@ class PeerTests(RpcTestCase):
 
     async def test_pending_calls_fail_when_the_peer_vanishes(self) -> None:
         """All at once, without waiting for their deadlines; then calls fail fast; then it is back."""
-
-        async def never(_request: rpc.Value) -> rpc.Done:
-            await Deferred()
-            return rpc.Done()
-
-        server = self.serve({Method.HOST: never})
+        silent: zmq.Socket[bytes] = self.context.socket(zmq.ROUTER)
+        silent.bind("tcp://127.0.0.1:0")
+        endpoint = silent.getsockopt_string(zmq.LAST_ENDPOINT).rstrip("\0")
         changes: list[LinkState] = []
-        link = await self.link(server.endpoint, deadline_seconds=60.0)
+        link = await self.link(endpoint, deadline_seconds=60.0)
         link.changed = lambda: changes.append(link.state)
         calls = [start(link.call(Method.HOST, HOST)) for _ in range(20)]
-        await pause(0.05)
-        await server.close(0)
+        silent.close(0)
         for call in calls:
             await self.assertFailure(call, PeerUnavailable)
         await self.assertFailure(start(link.call(Method.HOST, HOST)), PeerDown)
-        self.serve({Method.HOST: done}, server.endpoint)
+        self.serve({Method.HOST: done}, endpoint)
         await until(lambda: link.up)
         await link.call(Method.HOST, HOST)
         self.assertEqual(changes, [LinkState.DOWN, LinkState.UP])
