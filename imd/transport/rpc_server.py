@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from imd.errors import BadRequest, ConfigError, ImdError, Overloaded, Unavailable
+from imd.errors import BadRequest, ConfigError, ImdError, Overloaded, PeerDown, PeerUnavailable
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.transport.zmq_curve import CurveGuard
@@ -77,7 +77,10 @@ class RpcServer:
         self._socket = ZmqSocket(reactor=self._reactor, socket=socket, received=self._received, name="rpc server")
 
     async def close(self, grace_seconds: float = 2.0) -> None:
-        """Start nothing new, let what runs end within ``grace_seconds``, cancel the rest, let go of the endpoint."""
+        """Start nothing new, let what runs end within ``grace_seconds``, cancel the rest, let go of the endpoint.
+
+        What is not started is answered :class:`PeerDown`, what is cancelled :class:`PeerUnavailable`.
+        """
         if self._socket is None:
             return
         self._closing = True
@@ -132,7 +135,7 @@ class RpcServer:
 
     def _admit(self) -> None:
         if self._closing:
-            raise Unavailable("this process is stopping")
+            raise PeerDown("this process is stopping")
         if len(self._in_progress) >= self._max_in_progress:
             raise Overloaded(f"{self._max_in_progress} requests are in progress here")
 
@@ -142,6 +145,7 @@ class RpcServer:
             parts = [peer, request_id, _OK, rpc.dump(reply)]
             result = "ok"
         except CancelledError:
+            self._refuse(peer, request_id, label, PeerUnavailable("this process stopped before the answer"))
             raise
         except ImdError as error:
             self._refuse(peer, request_id, label, error)

@@ -3,7 +3,7 @@
 import zmq
 from twisted.internet.defer import Deferred
 
-from imd.errors import BadRequest, ConfigError, Overloaded, Unavailable
+from imd.errors import BadRequest, ConfigError, Overloaded, PeerDown, PeerUnavailable
 from imd.protocol import rpc
 from imd.protocol.rpc import Method
 from tests.support.rpc import QUICK, RpcTestCase, done, pause, until
@@ -129,37 +129,42 @@ class LifeTests(RpcTestCase):
 
     async def test_closing_lets_what_runs_end(self) -> None:
         """New requests are refused, the running one is answered, then the endpoint is gone."""
+        begun: list[rpc.Value] = []
         gate: Deferred[None] = Deferred()
 
-        async def host(_request: rpc.Value) -> rpc.Done:
+        async def host(request: rpc.Value) -> rpc.Done:
+            begun.append(request)
             await gate
             return rpc.Done()
 
         server = self.serve({Method.HOST: host})
         link = await self.link(server.endpoint)
         call = Deferred.fromCoroutine(link.call(Method.HOST, HOST))
-        await pause(0.05)
+        await until(lambda: bool(begun))
         closed = Deferred.fromCoroutine(server.close(5.0))
-        await self.assertFailure(Deferred.fromCoroutine(link.call(Method.HOST, HOST)), Unavailable)
+        await self.assertFailure(Deferred.fromCoroutine(link.call(Method.HOST, HOST)), PeerDown)
         gate.callback(None)
         self.assertEqual(await call, rpc.Done())
         await closed
 
     async def test_closing_waits_no_longer_than_its_grace(self) -> None:
-        """A handler that does not end is cancelled."""
-        ends: list[str] = []
+        """A handler that does not end is cancelled, and its caller told at once, over every transport."""
+        story: list[str] = []
 
         async def host(_request: rpc.Value) -> rpc.Done:
+            story.append("begun")
             try:
                 await Deferred()
             finally:
-                ends.append("cancelled")
+                story.append("cancelled")
             return rpc.Done()
 
-        server = self.serve({Method.HOST: host})
-        link = await self.link(server.endpoint)
-        call = Deferred.fromCoroutine(link.call(Method.HOST, HOST))
-        await pause(0.05)
-        await server.close(0.05)
-        self.assertEqual(ends, ["cancelled"])
-        await self.assertFailure(call, Unavailable)
+        for count, endpoint in enumerate(("tcp://127.0.0.1:0", "inproc://stopping"), 1):
+            server = self.serve({Method.HOST: host}, endpoint)
+            link = await self.link(server.endpoint, deadline_seconds=60.0)
+            call = Deferred.fromCoroutine(link.call(Method.HOST, HOST))
+            await until(lambda: story[-1:] == ["begun"])
+            await server.close(0.05)
+            self.assertEqual(story, ["begun", "cancelled"] * count)
+            await self.assertFailure(call, PeerUnavailable)
+            self.assertEqual(self.metrics.rpc_served.value("host", "peer_unavailable"), count)

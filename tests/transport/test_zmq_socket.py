@@ -65,7 +65,8 @@ class ZmqSocketTests(TestCase):
         """Closing from within ``received`` ends it there and then."""
         for word in (b"one", b"close", b"two"):
             self.far.send(word)
-        await pause(0.05)
+        await until(lambda: len(self.got) == 2)
+        await pause()
         self.assertEqual(self.got, [[b"one"], [b"close"]])
         self.assertEqual(self.socket.fileno(), -1)
 
