@@ -8,7 +8,7 @@ import zmq
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from imd.errors import DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable
+from imd.errors import ConfigError, DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable
 from imd.interfaces import CometClient, Instance, Registry
 from imd.metrics import Metrics
 from imd.protocol import rpc
@@ -79,7 +79,10 @@ class Links:
             if self._curve is not None and not peer.rpc_public_key:
                 self.log.warn("{role} {id} offers no CURVE key and is not dialled", role=peer.role, id=peer.id)
                 continue
-            self.peers[peer] = self._dial(peer)
+            try:
+                self.peers[peer] = self._dial(peer)
+            except ConfigError as error:  # of the peer's: it must not cost us the others
+                self.log.warn("{role} {id} is not dialled: {error}", role=peer.role, id=peer.id, error=str(error))
         self._count()
         self._changed()
 
@@ -92,7 +95,7 @@ class Links:
             deadline_seconds=self._deadline_seconds,
             options=self._options,
             curve=self._curve,
-            server_key=peer.rpc_public_key.encode("ascii"),
+            server_key=peer.rpc_public_key.encode(),
         )
         link.changed = self._count
         link.open()

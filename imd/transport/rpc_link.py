@@ -9,7 +9,7 @@ import zmq
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from imd.errors import DeadlineExceeded, ImdError, Overloaded, PeerDown, PeerUnavailable, by_code
+from imd.errors import ConfigError, DeadlineExceeded, ImdError, Overloaded, PeerDown, PeerUnavailable, by_code
 from imd.interfaces import Timer
 from imd.metrics import Metrics
 from imd.protocol import rpc
@@ -174,24 +174,31 @@ class Link:
         return len(self._pending)
 
     def open(self) -> None:
-        """Dial, and redial for ever."""
+        """Dial, and redial for ever. Raises :class:`ConfigError` when the endpoint is none, or the server's key."""
         socket = self._context.socket(zmq.DEALER)
         self._options.apply(socket, self._endpoint)
         socket.setsockopt(zmq.IMMEDIATE, 1)  # a message goes to a connection, never to a queue for one that may come
         socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
         socket.setsockopt(zmq.LINGER, 0)  # whoever waited for the reply is gone
-        if self._curve is not None:
-            self._curve.secure(socket, self._server_key)
-        self._state = LinkState.DOWN
-        if self._endpoint.startswith("inproc://"):
-            self._state = LinkState.UP
-        else:
-            monitor = socket.get_monitor_socket(_UP | _DOWN | _REFUSED | _MALFORMED)
+        monitor = None
+        try:
+            if self._curve is not None:
+                self._curve.secure(socket, self._server_key)
+            if not self._endpoint.startswith("inproc://"):
+                monitor = socket.get_monitor_socket(_UP | _DOWN | _REFUSED | _MALFORMED)
+            socket.connect(self._endpoint)
+        except zmq.ZMQError as error:
+            socket.disable_monitor()
+            if monitor is not None:
+                monitor.close(0)
+            socket.close(0)
+            raise ConfigError(f"cannot dial {self._endpoint} for RPC: {error.strerror}") from None
+        self._state = LinkState.UP if monitor is None else LinkState.DOWN
+        if monitor is not None:
             self._monitor = ZmqSocket(
                 reactor=self._reactor, socket=monitor, received=self._watched, name="rpc link monitor"
             )
-        socket.connect(self._endpoint)
         self._socket = ZmqSocket(reactor=self._reactor, socket=socket, received=self._received, name="rpc link")
 
     def close(self) -> None:

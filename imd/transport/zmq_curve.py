@@ -1,6 +1,7 @@
 """CURVE: who may speak on a ZeroMQ link, and encryption. Keys come from files and never reach a log."""
 
 import os
+import struct
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from imd.transport.zmq_socket import Reactor, ZmqSocket
 
 ZAP_ENDPOINT = "inproc://zeromq.zap.01"  # RFC 27: libzmq asks here, within the same Context
 ZAP_DOMAIN = b"imd"
-KEY_BYTES = 40  # Z85 text of 32 bytes
+KEY_SIZE = 32  # bytes
 
 
 class CurveKeys(NamedTuple):
@@ -62,8 +63,12 @@ def load_allowed(path: str) -> frozenset[bytes]:
 
 
 def _checked(path: str, key: bytes) -> bytes:
-    if len(key) != KEY_BYTES:
-        raise ConfigError(f"{path}: a CURVE key is {KEY_BYTES} characters of Z85")
+    try:
+        size = len(zmq.utils.z85.decode(key))
+    except (KeyError, ValueError, struct.error):  # a character, a length, a number that Z85 does not have
+        size = 0
+    if size != KEY_SIZE:
+        raise ConfigError(f"{path}: a CURVE key is {KEY_SIZE} bytes as 40 characters of Z85")
     return key
 
 
@@ -137,7 +142,7 @@ class CurveGuard:
             and parts[0] == b"1.0"
             and parts[2] == ZAP_DOMAIN
             and parts[5] == b"CURVE"
-            and len(parts[6]) == 32
+            and len(parts[6]) == KEY_SIZE
             and zmq.utils.z85.encode(parts[6]) in self._allowed
         )
         if not accepted:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.logger import capturedLogs
 
 from imd.backend.registry_static import RegistryStatic
 from imd.errors import AuthRefused, DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable, Unavailable
@@ -284,6 +285,15 @@ class CometLinksTests(LinksTestCase):
         self.assertEqual(set(links.all()), {"c1"})
         await self.assertFailure(Deferred.fromCoroutine(self.push(links, "c1")), PeerDown)
         self.assertEqual(links.trouble(), "no comet can be reached")
+
+    async def test_a_peer_that_cannot_be_dialled(self) -> None:
+        """What is wrong with one peer's entry is said, and costs no other peer."""
+        for id, endpoint in (("c1", "nonsense"), ("c2", "tcp://*:1"), ("c3", "tcp://127.0.0.1:1")):
+            await self.registry.register(Instance("comet", id, 1, endpoint))
+        with capturedLogs() as logged:
+            links = await self.comets()
+        self.assertEqual(list(links.all()), ["c3"])
+        self.assertEqual([event["id"] for event in logged], ["c1", "c2"])
 
     async def test_no_plaintext_where_there_are_keys(self) -> None:
         """A peer that offers no key is not dialled: the registry cannot talk us out of CURVE."""

@@ -11,11 +11,12 @@ from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
-from imd.errors import AuthRefused, DeadlineExceeded, ImdError, Overloaded, PeerDown, PeerUnavailable
+from imd.errors import AuthRefused, ConfigError, DeadlineExceeded, ImdError, Overloaded, PeerDown, PeerUnavailable
 from imd.protocol import rpc
 from imd.protocol.rpc import Method
 from imd.transport.rpc_client import RpcCometClient, RpcLogicClient
 from imd.transport.rpc_link import _MOVES, Link, LinkState, _Event
+from imd.transport.zmq_curve import CurveDialer, CurveKeys
 from tests.support.rpc import QUICK, RpcTestCase, done, pause, reactor, until
 
 HOST = rpc.Host("s1", 1, "live://1")
@@ -233,6 +234,18 @@ class PeerTests(RpcTestCase):
         link = self.dial("tcp://127.0.0.1:1")
         await self.assertFailure(start(link.call(Method.HOST, HOST)), PeerDown)
         self.assertEqual(link.pending, 0)
+
+    def test_what_cannot_be_dialled(self) -> None:
+        """An endpoint or a server key that is none is said when it is opened, and nothing stays behind."""
+        curve = CurveDialer(CurveKeys(*zmq.curve_keypair()))
+        for endpoint, more in (
+            ("nonsense", {}),
+            ("tcp://*:1", {}),
+            ("tcp://127.0.0.1:1", {"curve": curve, "server_key": b"~" * 40}),
+        ):
+            with self.assertRaises(ConfigError):
+                self.dial(endpoint, **more)
+        self.context.term()  # returns once every socket is closed
 
     async def test_nobody_behind_an_inproc_name(self) -> None:
         """An inproc peer that never was, or went, is not waited for."""

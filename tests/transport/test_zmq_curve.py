@@ -97,7 +97,7 @@ class KeyFileTests(SynchronousTestCase):
         path = Path(self.folder, "allowed")
         path.write_bytes(b"# job 1\n" + key + b"\n\n")
         self.assertEqual(load_allowed(str(path)), {key})
-        for content in (b"", b"# nobody\n", b"short\n"):
+        for content in (b"", b"# nobody\n", b"short\n", b"~" * 40, b"#" * 40):
             path.write_bytes(content)
             self.assertRaises(ConfigError, load_allowed, str(path))
         self.assertRaises(ConfigError, load_allowed, "/nowhere")
