@@ -5,6 +5,9 @@ from dataclasses import dataclass, field, fields
 
 from imd.comet.policy import SlowPolicy
 from imd.errors import ConfigError
+from imd.protocol.packet import MAX_BODY_BYTES
+
+WAITING_BODIES = 16  # of the largest size, among the waiting packets of one client
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +21,8 @@ class Limits:
     max_connections_per_address: int = 15_000  # as many as in all: balancers and NAT hide thousands behind one
     packets_per_second: float = 100  # from one client, on average
     packets_burst: int = 200  # that may come at once
+    max_body_bytes: int = MAX_BODY_BYTES  # of a packet from a client
     waiting_packets: int = 64  # from one client, held while an earlier one of its packets waits for logic
-    waiting_bytes: int = 65_536  # of their bodies
     outbox_bytes: int = 1_048_576  # held for one client that does not keep up, bookkeeping included
     slow_policy: SlowPolicy = SlowPolicy.DISCONNECT  # of inboxes, broadcasts, and rooms of a type not named below
     slow_policies: Mapping[str, SlowPolicy] = field(default_factory=dict)  # room type -> policy
@@ -43,3 +46,8 @@ class Limits:
     def idle_seconds(self) -> float:
         """Without an op 2 for so long, a client is gone."""
         return self.heartbeat_seconds * self.heartbeat_max
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Of the bodies of the packets that wait from one client."""
+        return WAITING_BODIES * self.max_body_bytes

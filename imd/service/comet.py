@@ -160,6 +160,7 @@ def _limits(settings: Comet) -> Limits:
         max_connections_per_address=settings.max_connections_per_address,
         packets_per_second=settings.packets_per_second,
         packets_burst=settings.packet_burst,
+        max_body_bytes=settings.max_body_bytes,
         outbox_bytes=settings.outbox_bytes,
         slow_policy=SlowPolicy(settings.slow_policy),
         slow_policies={room_type: SlowPolicy(policy) for room_type, policy in settings.slow_policies.items()},

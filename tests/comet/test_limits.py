@@ -22,3 +22,8 @@ class LimitsTests(SynchronousTestCase):
     def test_goims_deadline(self) -> None:
         """240 s, missed twice."""
         self.assertEqual(Limits().idle_seconds, 480)
+
+    def test_large_packets_may_wait(self) -> None:
+        """What waits of one client grows with what one packet may be: sixteen of the largest."""
+        self.assertEqual(Limits().waiting_bytes, 65_536)
+        self.assertEqual(Limits(max_body_bytes=100_000).waiting_bytes, 1_600_000)

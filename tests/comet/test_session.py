@@ -299,7 +299,7 @@ class SubmitTests(SynchronousTestCase):
 
     def test_waiting_packets_are_bounded(self) -> None:
         """In number and in bytes; beyond, the session ends."""
-        for limit, most, bodies in (("waiting_packets", 2, [b""] * 4), ("waiting_bytes", 10, [b"", b"x" * 10, b"x"])):
+        for limit, most, bodies in (("waiting_packets", 2, [b""] * 4), ("max_body_bytes", 1, [b"", b"x" * 16, b"x"])):
             comet = Comet(**{limit: most})  # type: ignore[arg-type]  # mypy takes it for ``public`` too
             comet.logic.held.add(Receive)
             connection = comet.client("k")

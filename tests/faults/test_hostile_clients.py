@@ -297,7 +297,7 @@ class OpenSessionTests(HostileClientCase):
 
 
 class MemoryTests(HostileClientCase):
-    SETTINGS = ('comet.slow_policies={ score = "latest_only" }',)
+    SETTINGS = ('comet.slow_policies={ score = "latest_only" }', "comet.max_body_bytes=100000")
 
     def test_reader_that_never_reads(self) -> None:
         """Its outbox is bounded, then it goes as slow_consumer; the room's other members miss nothing."""
@@ -335,6 +335,13 @@ class MemoryTests(HostileClientCase):
             self.assertEqual(numbers, sorted(set(numbers)))
             self.assertLess(len(numbers), 300)
         self.assertEqual(self.closed("slow_consumer"), slow)
+
+    def test_large_packets_that_wait(self) -> None:
+        """Where they are allowed, some may wait behind op 7."""
+        client = self.client()
+        packets = [encode(Packet(AUTH, b"{}", 0)), *(encode(Packet(SEND, b"x" * 100_000, n)) for n in range(1, 6))]
+        client.stream.sendall(b"".join(packets))
+        self.assertEqual([client.read().sequence for _ in packets], list(range(6)))
 
     def test_storm_of_connections(self) -> None:
         """Thousands come and go in every state; presence, rooms, admission and memory are as before."""
