@@ -71,8 +71,8 @@ class SessionPort(Protocol):
         """The client sent a packet. In order; never after :meth:`Connection.close` was called, nor after :meth:`lost`."""
 
     def fail(self, reason: CloseReason, detail: str = "") -> None:
-        """The client broke its transport's rules, or hung up by them, or a call failed: the session writes nothing more, says
-        so and calls :meth:`Connection.close`, perhaps at once."""
+        """The client broke its transport's rules, or hung up by them, or a call failed: the session writes its goodbye to a
+        client that gets one, nothing after that, and calls :meth:`Connection.close`, perhaps at once."""
 
     def pause_writing(self) -> None:
         """The kernel has enough: what is written now is held in memory."""

@@ -24,7 +24,7 @@ from imd.protocol.room_id import split_room_id
 from imd.protocol.rpc import Item, Kind, Outcome, Outcomes
 from imd.protocol.wire import Wire
 
-JOIN_BYTES = 65_536  # of packets in one joined wire: more saves nothing, and would fill outboxes in one step
+JOIN_BYTES = 65_536  # of items in one joined wire: more saves nothing, and would fill outboxes in one step
 
 TARGETS = {Kind.KEYS: "keys", Kind.ROOM: "room", Kind.ALL: "all"}
 
@@ -130,7 +130,7 @@ class Delivery:
             self._joinable.clear()
 
     def _may_join(self, parcel: Parcel, item: Item) -> bool:
-        if parcel.size_bytes + len(item.packets) > JOIN_BYTES:
+        if parcel.size_bytes + size_of(item) > JOIN_BYTES:
             return False
         return not self._directory.overlaps or self._parcels[-1] is parcel
 

@@ -31,9 +31,8 @@ from imd.protocol.wire import binary_frame
 TOLD_VERSION = 2  # of op 7: clients that are told why they are closed
 JOIN_RETRY_SECONDS = (1, 3, 9)  # pauses before op 12 asks again to have its room hosted; goim's clients wait for op 13
 
-ROOMS_BURST = (
-    20  # rooms that nobody else is in, which one client may go through at once; then so many packets' time for each
-)
+# Rooms that nobody else is in, through which one client may go at once; then each takes that part of a packet burst.
+ROOMS_BURST = 20
 
 UNFLUSHED = (CloseReason.SLOW_CONSUMER, CloseReason.INTERNAL_ERROR, CloseReason.PEER_CLOSED)  # it would not arrive
 LABELS = {operation.value: operation.name.lower() for operation in Operation}  # in metrics.packets_in
