@@ -140,6 +140,7 @@ class EphemeralNode:
                 written = await self._write()
             except RegistryUnavailable:
                 written = None
+                self._settle()  # whoever waits need not: it goes on by itself
             else:
                 if written is None:
                     self._be_taken(self._reactor.seconds() - began)

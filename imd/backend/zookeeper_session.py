@@ -12,6 +12,7 @@ from kazoo.exceptions import (
     AuthFailedError,
     ConnectionClosedError,
     ConnectionLoss,
+    NoAuthError,
     NoNodeError,
     OperationTimeoutError,
     SessionExpiredError,
@@ -35,6 +36,7 @@ AWAY = (
     SessionExpiredError,
     SessionMovedError,
 )
+DENIED_SECONDS = 10.0  # how long something that was not allowed is trouble: longer than the pause before another try
 STOP_SECONDS = 5.0  # what close waits for kazoo's threads at most
 
 _log = Logger()
@@ -56,10 +58,22 @@ class ZookeeperSession:
     A session outlives lost connections for ``session_seconds``; only when a server says so has it ended. While ZooKeeper is
     away nobody can know, so ``AWAY`` keeps what it had: the last known servers go on serving. Calls are made only while
     connected, have a deadline, and raise :class:`RegistryUnavailable`, or kazoo's own ``NoNodeError``, ``NodeExistsError``
-    and the like.
+    and the like. What ZooKeeper does not allow us counts as away too: an operator has to see to it, and calls are repeated.
     """
 
-    __slots__ = ("_client", "_first", "_link", "_listeners", "_past", "_reactor", "_settings", "_time", "id")
+    __slots__ = (
+        "_client",
+        "_denied",
+        "_denied_at",
+        "_first",
+        "_link",
+        "_listeners",
+        "_past",
+        "_reactor",
+        "_settings",
+        "_time",
+        "id",
+    )
 
     def __init__(self, *, settings: ZookeeperSettings, reactor: Reactor) -> None:
         self._settings = settings
@@ -69,6 +83,8 @@ class ZookeeperSession:
         self._client: Any = None  # kazoo's, made in open: it holds sockets, which must not cross a fork
         self._link = Link.CLOSED
         self._listeners: dict[object, Callable[[Link], None]] = {}
+        self._denied = ""  # what we were not allowed last, in words
+        self._denied_at = float("-inf")  # when that was, on the reactor's clock
         self._past: set[int] = set()  # the ids of every session that this object had
         self.id = 0  # of the session now, as ``ephemeralOwner`` names it; 0 = none yet
 
@@ -103,9 +119,9 @@ class ZookeeperSession:
             )
 
     def trouble(self) -> str | None:
-        """None while connected."""
+        """None while connected, unless something was not allowed within the last ``DENIED_SECONDS``."""
         if self.connected:
-            return None
+            return self._denied if self._reactor.seconds() - self._denied_at < DENIED_SECONDS else None
         return f"ZooKeeper at {self._settings.hosts} is away" if self._client is not None else "ZooKeeper is not open"
 
     def listen(self, listener: Callable[[Link], None]) -> Callable[[], None]:
@@ -158,18 +174,29 @@ class ZookeeperSession:
             pass
         return True
 
-    async def _call(self, name: str, *args: Any, **kwargs: Any) -> Any:
+    async def _call(self, name: str, path: str, *args: Any, **kwargs: Any) -> Any:
         if not self.connected:
             raise RegistryUnavailable(self.trouble())
         answered: Deferred[Any] = Deferred()
         answered.addTimeout(self._settings.call_seconds, self._time)
-        getattr(self._client, name)(*args, **kwargs).rawlink(partial(_answer, self._reactor, answered))
+        getattr(self._client, name)(path, *args, **kwargs).rawlink(partial(_answer, self._reactor, answered))
         try:
             return await answered
+        except NoAuthError:
+            self._deny(path)
+            raise RegistryUnavailable(self._denied) from None
         except AWAY as error:
             raise RegistryUnavailable(f"ZooKeeper went away: {type(error).__name__}") from None
         except TimeoutError:
             raise RegistryUnavailable(f"ZooKeeper did not answer for {self._settings.call_seconds:g} s") from None
+
+    def _deny(self, path: str) -> None:
+        """Said once, however often it is tried again."""
+        said = self.trouble() is not None
+        self._denied = f"ZooKeeper at {self._settings.hosts} does not allow us {path}: another digest made it"
+        self._denied_at = self._reactor.seconds()
+        if not said:
+            _log.warn("zookeeper: {trouble}", trouble=self._denied)
 
     def _watcher(self, watch: Callable[[], None] | None) -> Callable[[object], None] | None:
         if watch is None:

@@ -14,7 +14,7 @@ class ZookeeperSettings:
     call_seconds: float = 5.0  # deadline of every call
     digest: str = ""
     tls: bool = False
-    ca_file: str = ""  # empty = the system's authorities
+    ca_file: str = ""  # an authority besides the system's, in PEM; empty = theirs only
     cert_file: str = ""  # with key_file: who we are
     key_file: str = ""
 

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 
 from imd.config.address import Address, parse_address
-from imd.config.settings import Role, Settings
+from imd.config.settings import Redis, Registry, Role, Settings
 
 _Check = Callable[[Settings, Role], Iterator[str]]
 
@@ -112,22 +112,33 @@ def _redis(settings: Settings, role: Role) -> Iterator[str]:
             parse_address(text)
         except ValueError as error:
             yield f"redis.{key}: {error}"
-    for key in ("password", "sentinel_password"):
-        path = getattr(redis, f"{key}_file")
-        if path and getattr(redis, key):
-            yield f"redis.{key}: given twice, also as redis.{key}_file; keep one"
-        if path and not Path(path).is_file():
-            yield f"redis.{key}_file: no such file: {path}"
-    for key in ("ca_file", "certificate", "private_key"):
-        path = getattr(redis, key)
-        if path and not Path(path).is_file():
-            yield f"redis.{key}: no such file: {path}"
-    if bool(redis.certificate) != bool(redis.private_key):
-        yield "redis.certificate and redis.private_key: one needs the other"
+    yield from _credentials("redis", redis, ("password", "sentinel_password"))
     if redis.sentinels and not redis.sentinel_master:
         yield "redis.sentinels: needs redis.sentinel_master, the name they watch it under"
     if redis.username and not (redis.password or redis.password_file):
         yield "redis.username: needs redis.password or redis.password_file"
+
+
+def _zookeeper(settings: Settings, role: Role) -> Iterator[str]:
+    registry = settings.registry
+    if registry.backend != "zookeeper" or role == "imd":
+        return
+    yield from _credentials("registry", registry, ("digest",))
+    if registry.digest and not is_digest(registry.digest):
+        yield "registry.digest: write it as USER:PASSWORD"
+
+
+def _credentials(name: str, section: Redis | Registry, secrets: tuple[str, ...]) -> Iterator[str]:
+    """Each secret comes once, as itself or in its file; files are there; a certificate has its key."""
+    for key in secrets:
+        if getattr(section, f"{key}_file") and getattr(section, key):
+            yield f"{name}.{key}: given twice, also as {name}.{key}_file; keep one"
+    for key in (*(f"{key}_file" for key in secrets), "ca_file", "certificate", "private_key"):
+        path = getattr(section, key)
+        if path and not Path(path).is_file():
+            yield f"{name}.{key}: no such file: {path}"
+    if bool(section.certificate) != bool(section.private_key):
+        yield f"{name}.certificate and {name}.private_key: one needs the other"
 
 
 def _rpc(settings: Settings, role: Role) -> Iterator[str]:
@@ -187,6 +198,12 @@ def is_public(text: str) -> bool:
     return not (address.path or _loopback(address.host))
 
 
+def is_digest(text: str) -> bool:
+    """Whether it is a user and a password, as ZooKeeper's digest scheme wants them."""
+    user, _, password = text.partition(":")
+    return bool(user and password)
+
+
 def _loopback(host: str) -> bool:
     if host == "localhost":
         return True
@@ -204,6 +221,7 @@ _CHECKS: tuple[_Check, ...] = (
     _push_keys,
     _backends,
     _redis,
+    _zookeeper,
     _rpc,
     _regions,
 )

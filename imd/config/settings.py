@@ -172,7 +172,17 @@ class Registry(Section, frozen=True):
     hosts: str = "127.0.0.1:2181"
     prefix: str = "/imd"
     session_seconds: Seconds = 10.0
+    digest: str = ""
+    digest_file: str = ""
+    tls: bool = False
+    ca_file: str = ""
+    certificate: str = ""
+    private_key: str = ""
     worker_id: Annotated[int, Meta(ge=0, le=1023)] = 0
+
+    def __repr__(self) -> str:
+        """Without the password."""
+        return f"Registry(hosts={self.hosts!r}, prefix={self.prefix!r})"
 
 
 class Redis(Section, frozen=True):

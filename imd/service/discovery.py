@@ -9,9 +9,11 @@ from imd.backend.registry_static import RegistryStatic
 from imd.backend.registry_zookeeper import RegistryZookeeper
 from imd.backend.zookeeper_session import ZookeeperSession
 from imd.backend.zookeeper_settings import ZookeeperSettings
-from imd.errors import ServerIdTaken
+from imd.config.check import is_digest
+from imd.errors import ConfigError, ServerIdTaken
 from imd.interfaces import Assignment, Instance, Registry
 from imd.service.daemon import Part
+from imd.service.named_file import read_secret
 from imd.service.process import Process
 
 
@@ -36,7 +38,7 @@ def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = la
         )
 
     session = ZookeeperSession(
-        settings=ZookeeperSettings(hosts=settings.registry.hosts, session_seconds=settings.registry.session_seconds),
+        settings=_zookeeper(process),
         reactor=process.reactor,
     )
     registry = RegistryZookeeper(
@@ -57,3 +59,19 @@ def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = la
         prefix=settings.registry.prefix,
     )
     return Discovery(registry, assignment, (Part("zookeeper", session), Part("registry", registry)))
+
+
+def _zookeeper(process: Process) -> ZookeeperSettings:
+    settings = process.settings.registry
+    digest = read_secret("registry.digest_file", settings.digest_file) or settings.digest
+    if digest and not is_digest(digest):
+        raise ConfigError(f"registry.digest_file = {settings.digest_file}: does not hold USER:PASSWORD")
+    return ZookeeperSettings(
+        hosts=settings.hosts,
+        session_seconds=settings.session_seconds,
+        digest=digest,
+        tls=settings.tls,
+        ca_file=settings.ca_file,
+        cert_file=settings.certificate,
+        key_file=settings.private_key,
+    )

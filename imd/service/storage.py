@@ -15,10 +15,9 @@ from imd.backend.rooms_memory import RoomsMemory
 from imd.backend.rooms_redis import RoomsRedis
 from imd.config.address import parse_address
 from imd.config.settings import Redis
-from imd.errors import ConfigError
 from imd.interfaces import Broker, Leases, Presence, Rooms
 from imd.service.daemon import Part
-from imd.service.named_file import read_named
+from imd.service.named_file import read_secret
 from imd.service.process import Process
 
 
@@ -102,23 +101,15 @@ def _redis(settings: Redis) -> RedisSettings:
         path=address.path,
         db=settings.db,
         username=settings.username,
-        password=_secret("redis.password_file", settings.password_file) or settings.password,
+        password=read_secret("redis.password_file", settings.password_file) or settings.password,
         tls=settings.tls,
         ca_file=settings.ca_file,
         cert_file=settings.certificate,
         key_file=settings.private_key,
         sentinels=tuple(parse_address(each)[:2] for each in settings.sentinels),
         sentinel_master=settings.sentinel_master,
-        sentinel_password=_secret("redis.sentinel_password_file", settings.sentinel_password_file)
+        sentinel_password=read_secret("redis.sentinel_password_file", settings.sentinel_password_file)
         or settings.sentinel_password,
         timeout_seconds=settings.timeout_seconds,
         connections=settings.connections,
     )
-
-
-def _secret(key: str, path: str) -> str:
-    """What is in the file that ``key`` names; nothing without one."""
-    try:
-        return read_named(key, path).decode("utf-8").strip() if path else ""
-    except UnicodeDecodeError:
-        raise ConfigError(f"{key} = {path}: is not UTF-8 text") from None

@@ -2,6 +2,7 @@
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from imd.backend.registry_zookeeper import RegistryZookeeper
 from imd.backend.zookeeper_session import ZookeeperSession
@@ -129,6 +130,20 @@ class FaultTests(_Case):
         registry.watch("comet", seen)
         await eventually(seen.sees(COMET))
         await eventually(lambda: registry.trouble() is None)
+
+    async def test_what_zookeeper_does_not_allow(self) -> None:
+        """Registering returns, ``trouble`` and one line of the log name what is refused; it is tried until it is allowed."""
+        owner = await self.make_session(digest="imd:s3cret")
+        await owner.make_folder(f"{self.prefix}/instances/comet")
+        registry, seen = self.make(await self.make_session()), Seen()
+        with capturedLogs() as logs:
+            await registry.register(COMET)
+            registry.watch("comet", seen)
+            self.assertIn(f"does not allow us {self.prefix}/instances/comet", str(registry.trouble()))
+            for folder in ("/instances/comet", "/instances", ""):
+                await owner.delete(f"{self.prefix}{folder}", 0)
+            await eventually(seen.sees(COMET))
+        self.assertEqual([event["log_format"] for event in logs], ["zookeeper: {trouble}"])
 
     async def test_a_conflict_found_late(self) -> None:
         """Who registered while ZooKeeper was away and finds its name taken is told by the callback, once."""

@@ -1,8 +1,11 @@
 """A session with a real ZooKeeper: it opens whenever there is one, comes back for ever, and never holds anybody up."""
 
 import time
+from pathlib import Path
+from typing import Any
 
-from kazoo.exceptions import BadVersionError, NoAuthError, NodeExistsError, NoNodeError
+from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
+from twisted.internet.defer import Deferred
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
@@ -10,8 +13,9 @@ from zope.interface import implementer
 from imd.backend.zookeeper_session import Link, ZookeeperSession
 from imd.backend.zookeeper_settings import ZookeeperSettings
 from imd.errors import RegistryUnavailable
+from tests.support.certificates import make_certificates
 from tests.support.reactor import eventually, reactor
-from tests.support.zookeeper import free_port
+from tests.support.zookeeper import ZooKeeperServer, free_port
 from tests.support.zookeeper_case import ZooKeeperCase
 
 
@@ -75,9 +79,39 @@ class CallTests(ZooKeeperCase):
         stranger = await self.make_session()
         await one.create(f"{self.prefix}/a", b"1")
         self.assertEqual((await two.get(f"{self.prefix}/a"))[0], b"1")
-        with self.assertRaises(NoAuthError):
+        with self.assertRaises(RegistryUnavailable) as raised:
             await stranger.get(f"{self.prefix}/a")
+        self.assertIn(f"does not allow us {self.prefix}/a", str(raised.exception))
+        self.assertEqual(stranger.trouble(), str(raised.exception))
+        self.assertIsNone(one.trouble())
         self.assertNotIn("s3cret", repr(self.settings(digest="imd:s3cret")))
+
+
+class TLSTests(TestCase):
+    """A server with certificates."""
+
+    async def test_both_sides_are_verified(self) -> None:
+        """With the authority that signed the server's certificate, a certificate of ours, and the right name; not otherwise."""
+        folder = Path(self.mktemp())
+        folder.mkdir(parents=True)
+        files = make_certificates(folder)
+        server = ZooKeeperServer(certificates=files).start()
+        self.addCleanup(server.stop)
+
+        async def session(**changes: Any) -> ZookeeperSession:
+            known: dict[str, Any] = {"tls": True, "ca_file": files.ca, "cert_file": files.cert, "key_file": files.key}
+            settings = ZookeeperSettings(hosts=f"127.0.0.1:{server.tls_port}", session_seconds=4.0, **(known | changes))
+            made = ZookeeperSession(settings=settings, reactor=reactor)
+            self.addCleanup(lambda: Deferred.fromCoroutine(made.close()))
+            await made.open()
+            return made
+
+        strangers = [await session(ca_file=""), await session(cert_file="", key_file="")]
+        good = await session()
+        await eventually(lambda: good.connected)
+        await good.create("/a", b"1" * 100_000)
+        self.assertEqual((await good.get("/a"))[0], b"1" * 100_000)
+        self.assertEqual([stranger.connected for stranger in strangers], [False, False])
 
 
 class FaultTests(ZooKeeperCase):

@@ -84,6 +84,19 @@ class FaultTests(SynchronousTestCase):
         sentinels = ('redis.sentinels=["one:1","two"]', "redis.sentinel_master=m")
         self.assertIn("redis.sentinels: two: an address is", self.refused("job", *sentinels))
 
+    def test_zookeeper(self) -> None:
+        """The digest comes once, as user and password; a certificate has its key, files are there."""
+        path = self.mktemp()
+        Path(path).write_text("imd:secret")
+        words = self.refused("comet", "registry.digest=imd:a", f"registry.digest_file={path}")
+        self.assertIn("registry.digest: given twice", words)
+        for digest in ("imd", "imd:", ":a"):
+            self.assertIn("USER:PASSWORD", self.refused("job", f"registry.digest={digest}"))
+        self.assertIn("registry.digest_file: no such file", self.refused("job", "registry.digest_file=/no/digest"))
+        self.assertIn("registry.ca_file: no such file", self.refused("logic", "registry.ca_file=/no/ca"))
+        self.assertIn("one needs the other", self.refused("logic", f"registry.certificate={path}"))
+        load("imd", None, {}, ["registry.digest_file=/no/digest"])  # nobody asks ZooKeeper there
+
     def test_one_process_for_itself(self) -> None:
         """The parts of `twistd imd` talk within it: others must not be told of them."""
         self.assertIn("keep static", self.refused("imd", "registry.backend=zookeeper"))

@@ -4,6 +4,7 @@ from twisted.internet.defer import Deferred
 
 from imd.backend.registry_static import RegistryStatic
 from imd.backend.registry_zookeeper import RegistryZookeeper
+from imd.errors import ConfigError
 from imd.service.discovery import discovery
 from tests.support.composition_case import CompositionCase
 
@@ -17,6 +18,15 @@ class DiscoveryTests(CompositionCase):
         self.assertIsInstance(alone.registry, RegistryStatic)
         self.assertIsInstance(cluster.registry, RegistryZookeeper)
         self.assertEqual([part.name for part in cluster.parts], ["zookeeper", "registry"])
+
+    def test_a_digest_in_a_file(self) -> None:
+        """It holds user and password; what is wrong names the key, and nothing of the file."""
+        secret = self.folder / "digest"
+        secret.write_text("imd:hush\n")
+        discovery(self.process("job", f"registry.digest_file={secret}"))
+        secret.write_text("hush")
+        refused = self.assertRaises(ConfigError, discovery, self.process("job", f"registry.digest_file={secret}"))
+        self.assertEqual(str(refused), f"registry.digest_file = {secret}: does not hold USER:PASSWORD")
 
     def test_alone_owns_everything(self) -> Deferred[None]:
         """Every partition is this process's."""

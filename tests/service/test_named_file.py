@@ -5,7 +5,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.errors import ConfigError
-from imd.service.named_file import read_named
+from imd.service.named_file import read_named, read_secret
 
 
 class ReadNamedTests(SynchronousTestCase):
@@ -22,3 +22,21 @@ class ReadNamedTests(SynchronousTestCase):
         for path, why in (("/none/such", "no such file"), ("/", "is a directory")):
             refused = self.assertRaises(ConfigError, read_named, "auth.jwks", path)
             self.assertIn(f"auth.jwks = {path}: cannot be read: {why}", str(refused))
+
+
+class ReadSecretTests(SynchronousTestCase):
+    """What is in a file of one line."""
+
+    def test_without_its_end_of_line(self) -> None:
+        """Editors add one."""
+        path = Path(self.mktemp())
+        path.write_text("p w\n")
+        self.assertEqual(read_secret("registry.digest_file", str(path)), "p w")
+        self.assertEqual(read_secret("registry.digest_file", ""), "")
+
+    def test_no_text(self) -> None:
+        """The key and the path, nothing of what is in it."""
+        path = Path(self.mktemp())
+        path.write_bytes(b"hush\xff")
+        refused = self.assertRaises(ConfigError, read_secret, "registry.digest_file", str(path))
+        self.assertEqual(str(refused), f"registry.digest_file = {path}: is not UTF-8 text")

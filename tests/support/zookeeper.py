@@ -9,18 +9,30 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.support.certificates import Certificates
+
 JAR = Path("/usr/share/java/zookeeper.jar")  # Debian's; its manifest names what else it needs
 START_SECONDS = 20.0
 TICK_MS = 500  # sessions last at least two of them
+NETTY = (
+    "netty-codec",
+    "netty-resolver",
+    "netty-transport-native-unix-common",
+)  # for TLS; the jar's manifest lacks them
 ATTEMPTS = 5  # a port that was free may be taken by the time ZooKeeper binds it
 
 
 class ZooKeeperServer:
-    """One server on loopback. What it holds stays over ``kill`` and ``start``; ``stop`` deletes it."""
+    """One server on loopback. What it holds stays over ``kill`` and ``start``; ``stop`` deletes it.
 
-    def __init__(self) -> None:
+    With ``certificates`` it has a port for TLS too, which asks clients for a certificate of the same authority.
+    """
+
+    def __init__(self, *, certificates: Certificates | None = None) -> None:
         self.folder = tempfile.mkdtemp(prefix="imd-zookeeper-")
         self.port = 0  # 0 until it has started; the same from then on
+        self.tls_port = 0  # 0 without certificates
+        self._certificates = certificates
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -69,15 +81,34 @@ class ZooKeeperServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _command(self, java: str, port: int) -> list[str]:
-        config = Path(self.folder, "zoo.cfg")
+        config, jars = Path(self.folder, "zoo.cfg"), [JAR, *(JAR.with_name(f"{name}.jar") for name in NETTY)]
         config.write_text(
             f"dataDir={self.folder}/data\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime={TICK_MS}\n"
-            "admin.enableServer=false\nmaxClientCnxns=0\n4lw.commands.whitelist=ruok,srvr\n"
+            "admin.enableServer=false\nmaxClientCnxns=0\n4lw.commands.whitelist=ruok,srvr\n" + self._tls()
         )
         return [
             *(java, "-Xmx128m", "-XX:+UseSerialGC", "-Dzookeeper.forceSync=no"),
-            *("-cp", f"{self.folder}:{JAR}", "org.apache.zookeeper.server.quorum.QuorumPeerMain", str(config)),
+            *(
+                "-cp",
+                ":".join(map(str, [self.folder, *jars])),
+                "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+                str(config),
+            ),
         ]
+
+    def _tls(self) -> str:
+        """The lines of the port with TLS."""
+        if self._certificates is None:
+            return ""
+        ours, self.tls_port = self._certificates, free_port()
+        store = Path(self.folder, "server.pem")
+        store.write_text(Path(ours.key).read_text() + Path(ours.cert).read_text())
+        return (
+            f"secureClientPortAddress=127.0.0.1\nsecureClientPort={self.tls_port}\nssl.clientAuth=need\n"
+            "serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory\n"
+            f"ssl.keyStore.location={store}\nssl.keyStore.type=PEM\n"
+            f"ssl.trustStore.location={Path(ours.ca).absolute()}\nssl.trustStore.type=PEM\n"
+        )
 
     def _answers(self, port: int) -> bool:
         """Whether it came up: False when the process ended or took too long."""
