@@ -13,7 +13,7 @@ export const State = Object.freeze({
 // Ends after which the same client, unchanged, cannot succeed (docs/protocol.md has all close codes).
 const FINAL_CODES = new Set([4010, 4011, 4012, 4013, 4014, 4015, 4020, 4030]);
 
-const DIAL_MS = 8000; // for the connection and the answer to op 7
+const DIAL_MS = 8000; // for the addresses, the connection and the answer to op 7
 const REPLY_MS = 8000; // for the answer to a heartbeat
 
 /**
@@ -91,6 +91,7 @@ export class Client extends EventTarget {
     this.#drop();
     const attempt = {};
     this.#attempt = attempt; // a later dial or stop makes this one stale
+    this.#timers.dial = setTimeout(() => this.#lost("no answer"), DIAL_MS);
     this.#become(State.CONNECTING);
     let urls;
     try {
@@ -128,7 +129,6 @@ export class Client extends EventTarget {
     socket.addEventListener("open", mine(() => this.#authenticate()));
     socket.addEventListener("message", mine((event) => this.#received(event.data)));
     socket.addEventListener("close", mine((event) => this.#closed(event)));
-    this.#timers.dial = setTimeout(() => this.#lost("no answer"), DIAL_MS);
   }
 
   #authenticate() {

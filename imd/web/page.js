@@ -22,7 +22,7 @@ let wasOnline = false; // whether the state before the present one was online
 async function loadSettings() {
   for (let wait = 500; ; wait = Math.min(wait * 2, 8000)) {
     try {
-      const response = await fetch("/page.json");
+      const response = await fetch("/page.json", { signal: AbortSignal.timeout(8000) });
       if (response.ok) {
         return await response.json();
       }

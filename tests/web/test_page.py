@@ -264,6 +264,26 @@ class ReconnectTests(PageCase):
 
         return drive(run())
 
+    def test_silent_addresses(self) -> Deferred[None]:
+        """Whoever should say where to connect, and does not, is left for another try as well."""
+
+        async def run() -> None:
+            tab = await self.visit()
+            await tab.evaluate(
+                """(async () => {
+                  const { Client } = await import("/web/client.js");
+                  window.asked = 0;
+                  const addresses = () => { window.asked += 1; return new Promise(() => {}); };
+                  window.waiting = new Client({ addresses, backoff: { base: 0.01 } });
+                  window.waiting.start("live://x");
+                })()"""
+            )
+            await tab.wait_for("window.asked === 2", 12)
+            self.assertEqual(await tab.evaluate("window.waiting.state"), "connecting")
+            await tab.evaluate("window.waiting.stop()")
+
+        return drive(run())
+
     def test_final(self) -> Deferred[None]:
         """An end after which coming back cannot help is final, until a person says otherwise."""
 
