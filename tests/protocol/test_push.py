@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.protocol.push import Push, Target, dump, load, partition_of
+from imd.protocol.push import Push, Target, dump, fingerprint, load, partition_of
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 PUSHES = st.builds(
@@ -67,6 +67,25 @@ class PushTests(SynchronousTestCase):
         self.assertEqual(
             Push(1, 2, Target.ALL, 1000, b"hi").packet, bytes.fromhex("00000012 0010 0001 000003e8 00000000 6869")
         )
+
+
+class FingerprintTests(SynchronousTestCase):
+    """Whether two pushes ask for the same."""
+
+    PUSH = Push(1, 2, Target.ROOM, 3, b"b", ("k",), (4,), "t://n", 5, "s", 6, "i")
+
+    def test_golden(self) -> None:
+        """A known value: brokers keep them, and one that changed would make every repeated push a conflict."""
+        self.assertEqual(fingerprint(self.PUSH).hex(), "726e79382b2ac67436e9d35551a4270c")
+
+    def test_what_is_asked_for(self) -> None:
+        """Id, time and idempotency key are not; target, operation, body, receivers and speed are."""
+        replace = msgspec.structs.replace
+        same = replace(self.PUSH, id=9, at_ms=9, idempotency_key="x")
+        self.assertEqual(fingerprint(same), fingerprint(self.PUSH))
+        asked = {"target": Target.ALL, "operation": 9, "body": b"x", "keys": (), "mids": (), "room": "x", "speed": 9}
+        others = {fingerprint(replace(self.PUSH, **{name: value})) for name, value in asked.items()}
+        self.assertEqual(len(others - {fingerprint(self.PUSH)}), len(asked))
 
 
 class PartitionTests(SynchronousTestCase):

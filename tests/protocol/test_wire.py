@@ -50,7 +50,7 @@ class BinaryFrameTests(SynchronousTestCase):
         """The shortest of the three forms, at each border."""
         for size, head in ((0, 2), (125, 2), (126, 4), (65535, 4), (65536, 10), (70000, 10)):
             frame = binary_frame(b"x" * size)
-            self.assertEqual(frame[0], 0x82)
+            self.assertEqual((frame[0], frame[1]), (0x82, {2: size, 4: 126, 10: 127}[head]))
             self.assertEqual(len(frame), head + size)
             announced = int.from_bytes(frame[1:2] if head == 2 else frame[2:head])
             self.assertEqual(announced, size)
