@@ -157,6 +157,12 @@ class RedisLink:
             except Unavailable as error:
                 failures += 1
                 self._failed(error)
+            except CancelledError:
+                raise
+            except Exception as error:  # it answers nonsense, or a bug of ours: neither may end the trying
+                failures += 1
+                self._log.failure("connecting to {redis} failed", redis=self._settings.label)
+                self._failed(Unavailable(f"{self._settings.label}: {type(error).__name__} while connecting"))
             else:
                 failures = 0
                 self._gained(connection)

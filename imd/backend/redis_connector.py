@@ -115,7 +115,7 @@ class RedisConnector:
             connection = await endpoint.connect(factory).addTimeout(seconds, self._reactor, _too_long)
         except ConnectingCancelledError:
             raise CancelledError from None
-        except (ConnectError, DNSLookupError, WaitedTooLong) as error:
+        except (ConnectError, DNSLookupError, WaitedTooLong, OSError) as error:  # OSError: too many open files
             raise Unavailable(f"{label}: {_words(error)}") from None
         assert isinstance(connection, RedisConnection)
         try:

@@ -3,9 +3,10 @@
 import time
 from typing import Any
 
-from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
 from imd.backend.redis import RedisLink
@@ -13,6 +14,7 @@ from imd.backend.redis_refusal import RedisRefusal
 from imd.backend.redis_script import load_script
 from imd.backend.redis_settings import RedisSettings
 from imd.errors import DeadlineExceeded, Unavailable
+from tests.support.reactor import eventually, reactor
 from tests.support.redis import RedisSentinel, RedisServer, free_port
 from tests.support.redis_case import RedisCase
 
@@ -51,6 +53,32 @@ class LinkCase(RedisCase):
             if time.monotonic() > deadline:
                 self.fail(link.trouble())
             await self.pass_time(0.02)
+
+
+class NonsenseTests(TestCase):
+    """What answers is no Redis."""
+
+    async def test_a_peer_that_answers_nonsense(self) -> None:
+        """It is asked again and again, and trouble says so: nothing it says ends the trying."""
+        asked: list[bytes] = []
+
+        class Nonsense(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                asked.append(data)
+                assert self.transport is not None
+                self.transport.write(b"*0\r\n")  # a Sentinel that knows the master, but not where it is
+
+        port = reactor.listenTCP(0, Factory.forProtocol(Nonsense), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        sentinels = (("127.0.0.1", port.getHost().port),)
+        link = RedisLink(
+            settings=RedisSettings(sentinels=sentinels, sentinel_master="m", connections=1), reactor=reactor
+        )
+        await link.open()
+        self.addCleanup(lambda: Deferred.fromCoroutine(link.close()))
+        await eventually(lambda: len(asked) > 1)
+        self.assertIn("IndexError while connecting", str(link.trouble()))
+        self.assertTrue(self.flushLoggedErrors(IndexError))
 
 
 class RedisLinkTests(LinkCase):

@@ -3,6 +3,7 @@
 import os
 import tempfile
 from dataclasses import replace
+from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any
 
 from twisted.internet import reactor
@@ -78,6 +79,18 @@ class AuthenticationTests(ConnectorCase):
         await self.refused(RedisSettings(port=free_port()), "the connection was refused")
         await self.refused(RedisSettings(path="/nonexistent/socket"), "/nonexistent/socket")
         await self.refused(RedisSettings(host="nowhere.invalid", timeout_seconds=5), "cannot be resolved|in time")
+
+    async def test_too_many_open_files(self) -> None:
+        """Is an absence like others: it passes."""
+        server, (soft, hard) = self.start(), getrlimit(RLIMIT_NOFILE)
+        next_file = os.dup(0)
+        os.close(next_file)
+        setrlimit(RLIMIT_NOFILE, (next_file, hard))
+        try:
+            await self.refused(RedisSettings(path=server.path), "Too many open files")
+        finally:
+            setrlimit(RLIMIT_NOFILE, (soft, hard))
+        self.assertIn(b"user=default", await self.answer(server.settings()))
 
     async def test_a_redis_that_does_not_answer(self) -> None:
         """Costs the deadline and no more."""
