@@ -12,6 +12,7 @@ from imd.service.greeting import greeting
 from imd.service.notify import Notifier
 from imd.service.options import Options
 from imd.service.process import Process, bind, process
+from imd.service.steady_clock import use_steady_clock
 from imd.service.stop_signal import StopSignal
 
 Build = Callable[[Process], list[Part]]
@@ -24,6 +25,7 @@ def launch(options: Options, build: Build) -> Daemon:
     """
     from twisted.internet import reactor  # here, not above: importing it installs it
 
+    use_steady_clock(reactor)
     settings, role = options.settings, options.role
     try:
         observer = options.observer()

@@ -13,7 +13,7 @@ from imd.service.daemon import Daemon, Part
 from imd.service.launch import launch
 from imd.service.options import Options
 from imd.service.process import Process
-from tests.support.reactor import eventually
+from tests.support.reactor import eventually, reactor
 
 
 class JobOptions(Options):
@@ -31,6 +31,7 @@ class LaunchTests(TestCase):
         parent = UsageOptions()
         parent.update({"nodaemon": 1})
         options.parent = parent
+        self.addCleanup(lambda: vars(reactor).pop("seconds", None))  # other tests' timers go by the date
         return launch(options, build or (lambda process: process.parts()))
 
     def test_address_in_use(self) -> None:
