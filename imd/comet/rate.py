@@ -14,12 +14,8 @@ class TokenBucket:
 
     def take(self, now: float, per_second: float, burst: int, tokens: float = 1) -> bool:
         """Take so many tokens; False, and none taken, when there are not enough."""
-        fill_seconds = burst / per_second + 1e-6  # seconds since the epoch are rounded so
-        full_at = self._full_at
-        if not now < full_at <= now + fill_seconds:  # it is full, or the clock was set back
-            full_at = now
-        full_at += tokens / per_second
-        if full_at > now + fill_seconds:
+        full_at = max(self._full_at, now) + tokens / per_second
+        if full_at - now > burst / per_second + 1e-6:  # seconds since the epoch are rounded so
             return False
         self._full_at = full_at
         return True

@@ -33,13 +33,6 @@ class TokenBucketTests(SynchronousTestCase):
         self.assertTrue(bucket.take(1000, 2, 3, 0.5))
         self.assertFalse(bucket.take(1000, 2, 3, 0.5))
 
-    def test_a_clock_that_was_set_back(self) -> None:
-        """The reactor's may be: whoever keeps within the rate is not refused for it, and the burst is a burst again."""
-        bucket = TokenBucket()
-        self.assertEqual(self.take(bucket, 1000, 10), 3)
-        self.assertEqual(self.take(bucket, 400, 10), 3)
-        self.assertEqual(self.take(bucket, 400.5, 10), 1)
-
     def test_small(self) -> None:
         """One float: there is one per connection."""
         self.assertEqual(TokenBucket.__slots__, ("_full_at",))
