@@ -15,7 +15,7 @@ class TokenBucket:
     def take(self, now: float, per_second: float, burst: int, tokens: float = 1) -> bool:
         """Take so many tokens; False, and none taken, when there are not enough."""
         full_at = max(self._full_at, now) + tokens / per_second
-        if full_at - now > burst / per_second + 1e-6:  # seconds since the epoch are rounded so
+        if full_at - now > burst / per_second + 1e-6:  # sums of floats are rounded so
             return False
         self._full_at = full_at
         return True
