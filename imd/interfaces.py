@@ -21,7 +21,7 @@ class Timer(Protocol):
 
 
 class Clock(Protocol):
-    """The reactor's time, and Twisted's ``task.Clock`` in tests. ``seconds`` is for spans: it never goes back, and is no date."""
+    """The reactor's time; Twisted's ``task.Clock`` in tests. ``seconds`` is for spans: it never goes back, and is no date."""
 
     def seconds(self) -> float: ...
     def callLater(self, delay: float, callable: Callable[..., object], /, *args: Any, **kwargs: Any) -> Timer: ...
