@@ -13,13 +13,12 @@ from service_identity.pyopenssl import verify_hostname, verify_ip_address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.endpoints import HostnameEndpoint, UNIXClientEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
 from twisted.internet.error import TimeoutError as ConnectTimeout
 from twisted.internet.interfaces import IAddress, IOpenSSLClientConnectionCreator, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClientTLS
 from twisted.protocols.tls import TLSMemoryBIOProtocol
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imd.backend.redis_connection import RedisConnection
@@ -112,9 +111,7 @@ class RedisConnector:
             raise Unavailable(f"{label}: a certificate file holds no PEM certificate, or no key") from None
         try:
             # An endpoint's own timeout does not cover the look-up of a name.
-            connection = await endpoint.connect(factory).addTimeout(seconds, self._reactor, _too_long)
-        except ConnectingCancelledError:
-            raise CancelledError from None
+            connection = await _cancellable(endpoint.connect(factory)).addTimeout(seconds, self._reactor)
         except (ConnectError, DNSLookupError, WaitedTooLong, OSError) as error:  # OSError: too many open files
             raise Unavailable(f"{label}: {_words(error)}") from None
         assert isinstance(connection, RedisConnection)
@@ -206,9 +203,17 @@ def _read(path: str) -> bytes:
         return file.read()
 
 
-def _too_long(_: object, seconds: float) -> Failure:
-    """An endpoint ends a cancelled attempt with an error of its own, that addTimeout does not know."""
-    return Failure(WaitedTooLong(seconds))
+def _cancellable(attempt: Deferred[Any]) -> Deferred[Any]:
+    """The same result, but CancelledError when it is cancelled. An endpoint fails then with a word of its own: while a name
+    is looked up, that there is no such name. Whoever waits would take that for an absence, and try again though told to end."""
+
+    def cancel(result: Deferred[Any]) -> None:
+        result.errback(CancelledError())
+        attempt.cancel()
+
+    result: Deferred[Any] = Deferred(cancel)
+    attempt.addBoth(lambda outcome: None if result.called else result.callback(outcome))
+    return result
 
 
 def _words(error: Exception) -> str:

@@ -7,6 +7,8 @@ from resource import RLIMIT_NOFILE, getrlimit, setrlimit
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from imd.backend.redis_connector import RedisConnector
@@ -91,6 +93,19 @@ class AuthenticationTests(ConnectorCase):
         finally:
             setrlimit(RLIMIT_NOFILE, (soft, hard))
         self.assertIn(b"user=default", await self.answer(server.settings()))
+
+    async def test_cancelled(self) -> None:
+        """Is no absence, after which one would try again: not while the name is looked up, nor while the server is silent."""
+        server = self.start(tcp=True)
+        server.pause()
+        self.addCleanup(server.resume)
+        for settings in (server.settings(), RedisSettings(path=server.path)):
+            for seconds in (None, 0.2):
+                attempt = Deferred.fromCoroutine(RedisConnector(settings=settings, reactor=reactor).connect())
+                if seconds is not None:
+                    await deferLater(reactor, seconds)
+                attempt.cancel()
+                await self.assertFailure(attempt, CancelledError)
 
     async def test_a_redis_that_does_not_answer(self) -> None:
         """Costs the deadline and no more."""
