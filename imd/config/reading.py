@@ -25,6 +25,7 @@ def load(
     Raises :class:`ConfigError` whose message has one line a fault: where it stands, what is wrong, what would be right.
     """
     source = str(path) if path else "defaults"
+    overrides: dict[str, str] = {}  # key path -> where its value comes from, when not from the file
     tree: _Tree = {section: dict(keys) for section, keys in ROLE_DEFAULTS[role].items()}
     if path is not None:
         _merge(tree, _read(path), source)
@@ -32,17 +33,25 @@ def load(
         if name.startswith(ENVIRONMENT_PREFIX):
             section, _, key = name.removeprefix(ENVIRONMENT_PREFIX).lower().partition("_")
             _put(tree, name, section, key, value)
+            overrides[f"{section}.{key}"] = name
     for pair in sets:
         name, equals, value = pair.partition("=")
         section, dot, key = name.strip().partition(".")
         if not (equals and dot):
             raise ConfigError(f"--set {pair}: give section.key=value, for example --set comet.tcp=127.0.0.1:3101")
         _put(tree, f"--set {name}", section, key, value)
+        overrides[f"{section}.{key}"] = "--set"
     settings = _convert(tree, source)
     wrong = faults(settings, role)
     if wrong:
-        raise ConfigError("\n".join(f"{source}: {fault}" for fault in wrong))
+        raise ConfigError("\n".join(f"{overrides.get(_key_of(fault), source)}: {fault}" for fault in wrong))
     return settings
+
+
+def _key_of(fault: str) -> str:
+    """The key path that a fault begins with; empty when it is about several."""
+    path = re.match(r"\w+\.\w+", fault)
+    return path[0] if path else ""
 
 
 def _read(path: Path) -> _Tree:
@@ -51,7 +60,16 @@ def _read(path: Path) -> _Tree:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML: {error}") from None
+        raise ConfigError(f"{path}: is not TOML: {_TWICE.sub(_given_twice, str(error))}") from None
+
+
+# `[[push.keys]]`, as `imdctl new-push-key` prints it, below the `keys = []` of etc/logic.toml
+_TWICE = re.compile(r"Cannot mutate immutable namespace \((.*?),?\)")
+
+
+def _given_twice(words: re.Match[str]) -> str:
+    name = words[1].replace("'", "").replace(", ", ".")
+    return f"{name} has a value above already; take that line out"
 
 
 def _merge(tree: _Tree, file: _Tree, source: str) -> None:
@@ -121,9 +139,18 @@ def _put(tree: _Tree, source: str, section: str, key: str, text: str) -> None:
 def _convert(tree: _Tree, source: str) -> Settings:
     try:
         return msgspec.convert(tree, Settings)
+    except msgspec.ValidationError:
+        wrong = [line for section, keys in tree.items() for item in keys.items() for line in _wrong(section, *item)]
+        raise ConfigError("\n".join(f"{source}: {line}" for line in wrong)) from None
+
+
+def _wrong(section: str, key: str, value: Any) -> Iterator[str]:
+    """A line if the value cannot be that key's."""
+    try:
+        msgspec.convert({section: {key: value}}, Settings)
     except msgspec.ValidationError as error:
         path = str(error).partition(" - at `$")[2].rstrip("`").lstrip(".")
-        raise ConfigError(f"{source}: {path}: {_plain(error, _type_at(path))}") from None
+        yield f"{path}: {_plain(error, _type_at(path))}"
 
 
 def _type_at(path: str) -> Any:

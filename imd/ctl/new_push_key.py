@@ -31,7 +31,7 @@ def new_push_key(name: str, scopes: tuple[str, ...]) -> None:
             raise click.BadParameter(f"{scope} is none of {', '.join(SCOPES)}, push:room:TYPE", param_hint="--scope")
     key, digest = new_key(secrets.token_bytes)
     listed = ", ".join(_quoted(scope) for scope in scopes)
-    click.echo("For the file that logic reads (and `twistd imd`):\n", err=True)
+    click.echo("For the file that logic reads (and `twistd imd`); an empty list of keys there goes:\n", err=True)
     click.echo(f'[[push.keys]]\nname = {_quoted(name)}\nsha256 = "{digest}"\nscopes = [{listed}]\n', err=True)
     click.echo("The key itself, which is kept nowhere:", err=True)
     click.echo(key)

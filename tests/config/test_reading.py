@@ -91,12 +91,33 @@ class LoadTests(SynchronousTestCase):
             ("[comet]\nslow_policies = 'drop_oldest'", "comet.slow_policies: must be a table, not a text"),
             ("[[push.keys]]\nname='a'\nsha256='b'", "64 hexadecimal digits"),
             ("x = [", "is not TOML"),
+            (
+                "[push]\nkeys = []\n[[push.keys]]\nname = 'a'",
+                "is not TOML: push.keys has a value above already; take that",
+            ),
         ):
             with self.subTest(text=text):
                 self.assertIn(f"{self.path}: {words}" if ":" in words else words, self.refused(text))
         self.assertIn("IMD_COMET_BUCKETS=x: must be a whole number", self.refused(IMD_COMET_BUCKETS="x"))
         self.assertIn("give section.key=value", self.refused(sets=("comet",)))
         self.assertIn("regions is a table of free names", self.refused(sets=("regions.eu=[]",)))
+
+    def test_all_wrong_values_at_once(self) -> None:
+        """A line each, so that nobody mends a file in ten starts."""
+        refusal = self.refused("[comet]\ntcp = 5\nbuckets = 0\n[log]\nlevel = 'loud'\n[regions]\neu = 5")
+        self.assertEqual(
+            [line.removeprefix(f"{self.path}: ").partition(":")[0] for line in refusal.splitlines()],
+            ["comet.tcp", "comet.buckets", "log.level", "regions[...]"],
+        )
+
+    def test_a_fault_is_where_its_value_is(self) -> None:
+        """An impossible value from the environment or the command line is not looked for in the file."""
+        wrong = "1:2:3: an address is"
+        self.assertIn(f"{self.path}: comet.tcp: {wrong}", self.refused("[comet]\ntcp = '1:2:3'"))
+        self.assertIn(f"IMD_COMET_TCP: comet.tcp: {wrong}", self.refused(IMD_COMET_TCP="1:2:3"))
+        self.assertIn(f"--set: comet.tcp: {wrong}", self.refused(sets=("comet.tcp=1:2:3",), IMD_COMET_TCP="1:2"))
+        off = ("comet.tcp=", "comet.websocket=")
+        self.assertIn(f"{self.path}: comet: nowhere to listen", self.refused(sets=off))
 
     def test_a_file_that_is_not_there(self) -> None:
         """Its path and why."""
