@@ -54,6 +54,7 @@ class Links:
         self._unwatch: Callable[[], None] | None = None  # None while closed
         self._retired: set[Link] = set()  # out of the registry, with calls that may be pending
         self.peers: dict[Instance, Link] = {}  # as :func:`_peer` names them
+        self._shunned: set[Instance] = set()  # in the registry and not to be dialled: each was warned of once
 
     def open(self) -> None:
         """Watch the registry."""
@@ -75,14 +76,17 @@ class Links:
         wanted = {_peer(instance) for instance in instances if instance.rpc}
         for peer in [peer for peer in self.peers if peer not in wanted]:
             self._retire(self.peers.pop(peer))
-        for peer in sorted(wanted - self.peers.keys(), key=lambda peer: peer.id):
+        self._shunned &= wanted
+        for peer in sorted(wanted - self.peers.keys() - self._shunned, key=lambda peer: peer.id):
             if self._curve is not None and not peer.rpc_public_key:
                 self.log.warn("{role} {id} offers no CURVE key and is not dialled", role=peer.role, id=peer.id)
+                self._shunned.add(peer)
                 continue
             try:
                 self.peers[peer] = self._dial(peer)
             except ConfigError as error:  # of the peer's: it must not cost us the others
                 self.log.warn("{role} {id} is not dialled: {error}", role=peer.role, id=peer.id, error=str(error))
+                self._shunned.add(peer)
         self._count()
         self._changed()
 

@@ -295,6 +295,30 @@ class CometLinksTests(LinksTestCase):
         self.assertEqual(list(links.all()), ["c3"])
         self.assertEqual([event["id"] for event in logged], ["c1", "c2"])
 
+    async def test_a_warning_is_given_once(self) -> None:
+        """Comets report to the registry every few seconds: a peer that is not dialled is not spoken of each time, but it is
+        when it was started again."""
+
+        def peers(boot: int, conn_count: int = 0) -> list[Instance]:
+            endpoint = "tcp://127.0.0.1:1"
+            return [
+                Instance("comet", "c1", boot, endpoint, conn_count=conn_count, rpc_public_key="nonsense"),
+                Instance("comet", "c2", boot, endpoint, conn_count=conn_count),
+            ]
+
+        for instance in peers(1):
+            await self.registry.register(instance)
+        with capturedLogs() as logged:
+            await self.comets(curve=CurveDialer(CurveKeys(b"0" * 40, b"0" * 40)))
+            for instance in peers(1, 5) + peers(1, 6):
+                await self.registry.update(instance)
+            self.assertEqual([event["id"] for event in logged], ["c1", "c2"])
+            for instance in peers(1):
+                await self.registry.unregister(instance)
+            for instance in peers(2):
+                await self.registry.register(instance)
+        self.assertEqual([event["id"] for event in logged], ["c1", "c2", "c1", "c2"])
+
     async def test_no_plaintext_where_there_are_keys(self) -> None:
         """A peer that offers no key is not dialled: the registry cannot talk us out of CURVE."""
         keys = CurveKeys(b"0" * 40, b"0" * 40)
