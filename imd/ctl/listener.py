@@ -98,6 +98,8 @@ class Listener:
             try:
                 client = await self._connect(self._pushed)
             except (Unavailable, ProtocolError) as error:
+                if self._stopped:  # a look-up of a name that is cancelled fails as if there were no such name
+                    return
                 if not stood:
                     raise
                 trouble: ImdError | None = error

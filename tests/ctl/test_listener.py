@@ -40,10 +40,13 @@ class ListenerTests(SynchronousTestCase):
         self.clock = Clock()
         self.connections: list[Connection] = []
         self.refusals: list[ImdError] = []  # what the next tries fail with
+        self.looking_up: Deferred[None] | None = None  # what they wait for first
         self.shown: list[Pushed] = []
         self.said: list[str] = []
 
     async def connect(self, on_push: Callable[[Pushed], None]) -> Connection:
+        if self.looking_up is not None:
+            await self.looking_up
         if self.refusals:
             raise self.refusals.pop(0)
         self.connections.append(Connection(on_push))
@@ -149,6 +152,15 @@ class ListenerTests(SynchronousTestCase):
         """No timer is left."""
         done = self.start()
         self.connections[0].lose(PeerUnavailable("the connection ended"))
+        self.listener.stop()
+        self.successResultOf(done)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_ends_a_try(self) -> None:
+        """Even one that fails for it with a word of its own, as the look-up of a name does."""
+        done = self.start()
+        self.looking_up = Deferred(lambda result: result.errback(PeerUnavailable("no such name")))
+        self.lose_without_return()
         self.listener.stop()
         self.successResultOf(done)
         self.assertEqual(self.clock.getDelayedCalls(), [])
