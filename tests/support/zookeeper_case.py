@@ -46,6 +46,15 @@ class ZooKeeperCase(TestCase):
             await eventually(lambda: session.connected)
         return session
 
+    async def outage(self, *sessions: ZookeeperSession) -> bool:
+        """The server dies and returns; whether it kept all these sessions. A starved machine may be too late for one."""
+        ids = [session.id for session in sessions]
+        self.server.kill()
+        await eventually(lambda: not any(session.connected for session in sessions))
+        self.server.start()
+        await eventually(lambda: all(session.connected for session in sessions))
+        return [session.id for session in sessions] == ids
+
     def cut_off(self, session: ZookeeperSession) -> None:
         """The process of this session dies: it says no goodbye, hears of nothing more, and its session runs out."""
         client = session._client
