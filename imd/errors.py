@@ -26,15 +26,21 @@ class CloseReason(Enum):
 
     AUTH_REFUSED = (4020, False)  # the token is not good
     AUTH_UNAVAILABLE = (4021, True)  # nobody could say whether it is
+    TOKEN_EXPIRED = (4022, False)  # a version-2 client's token ran out, and it had shown no new one
+    ROOM_REFUSED = (4023, False)  # a version-1 client asked for a room that it may not join
 
     REPLACED = (4030, False)  # a newer connection came with the same key
+    DEVICE_LIMIT = (4031, False)  # the member connected more devices of this platform than it may: the oldest goes
 
     SLOW_CONSUMER = (4040, True)  # its outbox was full
     RATE_LIMITED = (4041, True)  # more packets a second than allowed
     SERVER_FULL = (4042, True)  # the connection limit of this comet
     ADDRESS_LIMIT = (4043, True)  # the connection limit of the client's address
 
+    RESUME_LIMITED = (4044, True)  # too many clients resume at once: come back after retry_after_ms
+
     SERVER_STOPPING = (4050, True)
+    TIMELINE_RESET = (4051, True)  # the store lost messages: what the client knows of a timeline's numbering is void
     INTERNAL_ERROR = (4060, True)  # a bug of ours; the traceback is in our log
 
     @property
@@ -233,6 +239,37 @@ class DeadlineExceeded(Unavailable):
     code = 35
     http_status = 504
     name = "deadline_exceeded"
+
+
+class TimelineUnavailable(Unavailable):
+    """Kept messages cannot be read now."""
+
+    code = 37
+    name = "timeline_unavailable"
+
+
+class Fenced(ImdError):
+    """Somebody else owns this by now; nothing was done."""
+
+    code = 38
+    http_status = 409
+    name = "fenced"
+
+
+class NotAllowed(ImdError):
+    """Who asks is known, and may not do this."""
+
+    code = 39
+    http_status = 403
+    name = "not_allowed"
+
+
+class TooMany(ImdError):
+    """It has as many of these as it may."""
+
+    code = 40
+    http_status = 429
+    name = "too_many"
 
 
 def by_code(code: int) -> type[ImdError]:

@@ -9,6 +9,8 @@ from imd.errors import CloseReason
 from imd.protocol import rpc
 from imd.protocol.packet import Packet
 from imd.protocol.push import Push
+from imd.protocol.timeline import Place
+from imd.protocol.trace import Hop
 
 # --- time -------------------------------------------------------------------------------------------------------------
 
@@ -107,13 +109,30 @@ class LogicClient(Protocol):
     async def host(self, request: rpc.Host) -> rpc.Done:
         """When it returns, a push to the room accepted from now on comes to this comet (or no longer does)."""
 
+    async def read(self, request: rpc.Read) -> rpc.Pages:
+        """What timelines have; see :class:`Timelines`."""
+
+    async def ack(self, request: rpc.Acks) -> rpc.Done:
+        """Devices have handled these."""
+
+    async def send(self, request: rpc.Send) -> rpc.Sent:
+        """A client's message was accepted. Raises :class:`imd.errors.NotAllowed`, :class:`imd.errors.IdempotencyConflict`,
+        :class:`imd.errors.BodyTooLarge`, :class:`imd.errors.BadRequest`, :class:`imd.errors.Overloaded`."""
+
+    async def refresh(self, request: rpc.Refresh) -> rpc.Refreshed:
+        """Raises :class:`imd.errors.AuthRefused` when the new token is not good, or another member's."""
+
+    async def attend(self, request: rpc.Attendances) -> rpc.Done:
+        """Members came and went: the rooms' other members hear of it."""
+
 
 class CometClient(Protocol):
     """What job asks of a comet."""
 
     async def push(self, request: rpc.Batch) -> rpc.Outcomes:
         """Deliver in order and say what became of each item. Raises :class:`imd.errors.PeerUnavailable` when it vanished,
-        :class:`imd.errors.BadRequest` when the batch was for another boot: nothing was delivered then."""
+        :class:`imd.errors.BadRequest` when the batch was for another boot, :class:`imd.errors.Fenced` when a newer owner of its
+        partition was here: nothing was delivered then."""
 
 
 class Comets(Protocol):
@@ -135,6 +154,7 @@ class Receipt(NamedTuple):
     id: int  # the push's; for a repeated idempotency key the earlier push's
     repeated: bool = False  # nothing was stored: this idempotency key had been used for the same push
     conflict: bool = False  # nothing was stored: it had been used for a different one
+    places: tuple[Place, ...] = ()  # one for each of the push's timelines, in their order; for a repeated one the earlier's
 
 
 class Entry(NamedTuple):
@@ -142,6 +162,7 @@ class Entry(NamedTuple):
 
     token: bytes  # names the entry in its partition, for :meth:`Broker.commit`
     push: Push
+    places: tuple[Place, ...] = ()  # of the push's timelines, in their order; empty = live
 
 
 class Backlog(NamedTuple):
@@ -149,6 +170,9 @@ class Backlog(NamedTuple):
 
     entries: int  # appended and not committed
     oldest_at_ms: int  # when the oldest of them was appended; 0 when there is none
+    # Counted by the store itself, with the same atomic steps, since it began: they outlive every process.
+    appended: int = 0
+    committed: int = 0
 
 
 class Broker(Protocol):
@@ -159,12 +183,14 @@ class Broker(Protocol):
     async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
         """Append each (partition, push); when it returns, all are durable as the product means it.
 
+        A push with :attr:`Push.timelines` is appended to each of them in the same atomic step, and never to one alone.
         Pushes to one partition keep their order. A push with an idempotency key that the partition saw within the
         configured time is not stored again. Raises :class:`imd.errors.Overloaded` when the backlog is at its limit.
         """
 
-    async def rewind(self, partition: int) -> None:
-        """A new owner begins: the next ``read`` starts at the first entry that was not committed."""
+    async def rewind(self, partition: int) -> int:
+        """A new owner begins: the next ``read`` starts at the first entry that was not committed. Answers the owner's fence: it is
+        higher than every earlier owner's (at least ms since the epoch, so that it rises though the store was lost)."""
 
     async def read(self, partition: int, limit: int, wait_seconds: float) -> list[Entry]:
         """The next entries in order, at most ``limit``; empty when none came within ``wait_seconds``.
@@ -172,11 +198,68 @@ class Broker(Protocol):
         Only the owner calls it, one call at a time. What a cancelled call had taken, ``rewind`` brings back.
         """
 
-    async def commit(self, partition: int, tokens: Sequence[bytes]) -> None:
-        """The outcome of these is known: never hand them out again."""
+    async def commit(self, partition: int, tokens: Sequence[bytes], fence: int = 0) -> None:
+        """The outcome of these is known: never hand them out again. Raises :class:`imd.errors.Fenced`, and does nothing, when
+        the partition has a newer owner than ``fence`` (0 = does not ask)."""
 
     async def backlog(self) -> Backlog:
         """Over all partitions."""
+
+
+# --- timelines --------------------------------------------------------------------------------------------------------
+
+
+class Swept(NamedTuple):
+    """What a sweep did: messages that left their timelines because of their age or number."""
+
+    acked: int = 0  # some device had handled them
+    expired: int = 0  # none had
+    more: bool = False  # there is more to do
+
+
+class Totals(NamedTuple):
+    """Messages of all timelines since the store began, counted by the store itself: kept = held + acked + expired."""
+
+    kept: int  # appended
+    held: int  # there now
+    acked: int  # gone, handled by some device
+    expired: int  # gone, handled by none
+
+
+class Timelines(Protocol):
+    """Kept messages. Appended by :meth:`Broker.publish`. Calls raise :class:`imd.errors.TimelineUnavailable`.
+
+    A timeline's seqs rise by one from 1 within an epoch. The epoch changes when the store was emptied, or went back to an
+    older state, and when a timeline that nobody touched for long was forgotten: then nothing that a client remembers of it
+    can be proven.
+    """
+
+    async def read(self, follows: Sequence[rpc.Follow]) -> list[rpc.Page]:
+        """One page for each, in their order, each as of one moment. ``recovered`` is never claimed without proof: the epoch is
+        the same, ``after`` is not beyond the head, and every message behind it is still there. Messages that are too old
+        are not. Whoever is beyond the head has seen what the store lost: the epoch changes."""
+
+    async def ack(self, acks: Sequence[rpc.Ack]) -> None:
+        """Move the devices' positions forward; an ack of another epoch, or beyond the head, is dropped and counted."""
+
+    async def positions(self, timeline: str) -> dict[str, int]:
+        """Device -> the last seq it has handled, in this epoch; of the 1,000 that did so last."""
+
+    async def sweep(self, partition: int, limit: int) -> Swept:
+        """Let go of messages that are too old, of at most ``limit`` timelines."""
+
+    async def totals(self) -> Totals:
+        """Over all partitions."""
+
+
+class Traces(Protocol):
+    """What became of the pushes that are traced, for as long as configured. Calls raise :class:`imd.errors.Unavailable`."""
+
+    async def note(self, hops: Sequence[tuple[int, Hop]]) -> None:
+        """Add each (push id, hop); those over the limit of one push are dropped."""
+
+    async def read(self, id: int) -> list[Hop]:
+        """In the order in which they were noted; empty when the push was not traced, or too long ago."""
 
 
 # --- presence and rooms -----------------------------------------------------------------------------------------------
@@ -203,8 +286,11 @@ class Leases(Protocol):
 class Presence(Protocol):
     """Who is connected where. Calls raise :class:`imd.errors.PresenceUnavailable`. Only live leases are ever answered."""
 
-    async def attach(self, location: Location, key: str, mid: int) -> Location | None:
+    async def attach(self, location: Location, key: str, mid: int, platform: str = "") -> Location | None:
         """The key is here now; the newest wins. Answers where a still-living older connection of the key is, if elsewhere."""
+
+    async def devices(self, mid: int, platform: str) -> list[tuple[str, Location]]:
+        """(key, where) of the member's connections that came with this platform, the longest there first."""
 
     async def detach(self, location: Location, key: str, mid: int) -> bool:
         """Compare and delete, in one step: False, and nothing changed, when the key is another location's by now."""
@@ -310,6 +396,9 @@ class Identity(NamedTuple):
     key: str = ""  # empty = as the client or comet proposed
     room: str | None = None  # None = as the client asked
     accepts: tuple[int, ...] | None = None  # None = as the client asked
+    platform: str | None = None  # None = as the client says
+    grants: tuple[str, ...] = ()  # rooms that it may join though their type asks for a grant
+    expires_at_ms: int = 0  # when its credentials do, ms since the epoch; 0 = never
 
 
 class Authenticator(Protocol):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from imd.comet.policy import SlowPolicy
 from imd.errors import ConfigError
 from imd.protocol.packet import MAX_BODY_BYTES
+from imd.protocol.room_type import RoomTypes
 
 WAITING_BODIES = 16  # of the largest size, among the waiting packets of one client
 
@@ -26,6 +27,8 @@ class Limits:
     outbox_bytes: int = 1_048_576  # held for one client that does not keep up, bookkeeping included
     slow_policy: SlowPolicy = SlowPolicy.DISCONNECT  # of inboxes, broadcasts, and rooms of a type not named below
     slow_policies: Mapping[str, SlowPolicy] = field(default_factory=dict)  # room type -> policy
+    room_types: RoomTypes = field(default_factory=RoomTypes)  # who may join, what is kept
+    inboxes_kept: bool = True  # members' inboxes are
     buckets: int = 32
     deliveries_per_turn: int = 512  # channels that one reactor turn writes to: about 3 ms
     delivery_queue_bytes: int = 67_108_864  # of items waiting for their turn
@@ -33,6 +36,12 @@ class Limits:
     linger_seconds: float = 30  # a room stays hosted after its last member left
     renew_seconds: float = 10  # between renewals; presence's lease is a few times that
     full_cycle_seconds: float = 600  # in which every entry is renewed once
+    rooms: int = 100  # that one version-2 client may be in
+    resumes_per_second: float = 1_000  # clients whose timelines are looked up at a handshake, on average; more are sent away
+    resumes_burst: int = 2_000  # that may come at once
+    reads: int = 4  # requests for timelines under way at logic; what comes meanwhile is gathered into the next
+    page_messages: int = 100  # of a timeline, read at a time for one client
+    check_seconds: float = 30  # between two looks at whether a followed timeline went on without its messages coming here
     departures: int = 100_000  # connections whose end presence has not been told yet
     stop_seconds: float = 10  # for telling presence, when this process ends
 

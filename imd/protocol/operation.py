@@ -5,7 +5,7 @@ from enum import IntEnum, unique
 
 @unique
 class Operation(IntEnum):
-    """Version-1 operations, as goim numbers them. 1000 and up are the pushers' own, by convention."""
+    """Version-1 operations, as goim numbers them; from 32 those of version 2. 1000 and up are the pushers' own, by convention."""
 
     HEARTBEAT = 2
     HEARTBEAT_REPLY = 3
@@ -21,3 +21,14 @@ class Operation(IntEnum):
     SUB_REPLY = 15
     UNSUB = 16
     UNSUB_REPLY = 17
+    JOIN = 32
+    JOIN_REPLY = 33
+    LEAVE = 34
+    LEAVE_REPLY = 35
+    ACK = 36
+    SYNC = 38
+    SYNC_REPLY = 39
+    REFRESH = 44
+    REFRESH_REPLY = 45
+    PRESENCE = 46  # only to version-2 clients
+    ERROR = 48  # only to version-2 clients

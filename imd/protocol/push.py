@@ -7,6 +7,7 @@ from zlib import crc32
 import msgspec
 
 from imd.protocol.packet import Packet, encode
+from imd.protocol.timeline import inbox_timeline, room_timeline
 
 
 @unique
@@ -35,11 +36,22 @@ class Push(msgspec.Struct, frozen=True, array_like=True):
     server: str = ""  # KICK
     boot: int = 0  # KICK
     idempotency_key: str = ""  # the pusher's; empty = none
+    keep_count: int = 0  # MEMBERS, ROOM: how many messages each of its timelines keeps; 0 = it is live, not kept
+    keep_ms: int = 0  # and how old they may be
+    trace: str = ""  # a W3C traceparent: what becomes of it is recorded; empty = it is not
+    reason: int = 0  # KICK: the code of the close reason; 0 = the key is a newer connection's
 
     @property
     def packet(self) -> bytes:
         """Its packet as version-1 clients read it."""
         return encode(Packet(self.operation, self.body))
+
+    @property
+    def timelines(self) -> tuple[str, ...]:
+        """Where it is kept: the room's timeline, or the inbox of each of its members in their order. Empty = live."""
+        if not self.keep_count:
+            return ()
+        return (room_timeline(self.room),) if self.target is Target.ROOM else tuple(map(inbox_timeline, self.mids))
 
 
 _decoder = msgspec.msgpack.Decoder(Push)

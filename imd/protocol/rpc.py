@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 import msgspec
 
+from imd.protocol.timeline import Message, Place
+from imd.protocol.trace import Hop
+
 
 class Value(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Base of the structs on this wire. Fields are positional: append with a default, never reorder."""
@@ -37,6 +40,8 @@ class Connect(Value, frozen=True, gc=True):
     accepts: tuple[int, ...] = ()
     token: str = ""
     address: str = ""  # the client's IP, for logs and policy
+    version: int = 1  # of its op 7
+    device: str = ""  # what it calls itself; empty = its key
 
 
 class Connected(Value, frozen=True, gc=True):
@@ -46,6 +51,9 @@ class Connected(Value, frozen=True, gc=True):
     mid: int
     room: str = ""
     accepts: tuple[int, ...] = ()
+    grants: tuple[str, ...] = ()  # rooms that its token names, which it may join though their type asks for a grant
+    expires_at_ms: int = 0  # when its token does, ms since the epoch; 0 = never, or it showed none
+    platform: str = ""
 
 
 class Disconnect(Value, frozen=True):
@@ -96,6 +104,109 @@ class Host(Value, frozen=True):
     wanted: bool = True
 
 
+class Follow(Value, frozen=True):
+    """Where somebody stands in a timeline, and how much of what follows is wanted."""
+
+    timeline: str
+    after: int = -1  # everything up to it is known; -1 = nothing is asked for but the head
+    epoch: str = ""  # of ``after``; empty = not known: nothing is proven then
+    limit: int = 0  # messages, at most
+
+
+class Read(Value, frozen=True, gc=True):
+    """What these timelines have: at most 1,000 of them, answered up to about 1 MiB in all."""
+
+    server: str
+    follows: tuple[Follow, ...]
+
+
+class Page(Value, frozen=True, gc=True):
+    """Of one timeline, at one moment."""
+
+    timeline: str
+    head: Place  # its last message
+    # Whether nothing is missing between ``after`` and the messages here, or the head when none were wanted. True when nothing
+    # was asked for. False: the epoch is another, or the window does not reach back that far.
+    recovered: bool = True
+    messages: tuple[Message, ...] = ()  # the first that are left after ``after``, in order; none when the epoch is another
+    more: bool = False  # there are more behind them
+
+
+class Pages(Value, frozen=True, gc=True):
+    """One page a follow, in their order."""
+
+    pages: tuple[Page, ...]
+
+
+class Ack(Value, frozen=True):
+    """A device has handled everything up to ``seq``."""
+
+    timeline: str
+    device: str  # ``<mid>:<device>``
+    seq: int
+    epoch: str = ""
+
+
+class Acks(Value, frozen=True, gc=True):
+    """At most 1,000 at a time. A device's position never goes back within an epoch."""
+
+    server: str
+    acks: tuple[Ack, ...]
+
+
+class Send(Value, frozen=True):
+    """A client sends a message to a room or a member. Who may, logic decides."""
+
+    server: str
+    key: str
+    mid: int  # who sends: verified
+    operation: int
+    body: bytes
+    room: str = ""  # to this room, or
+    to: int = 0  # to this member
+    joined: bool = False  # it is in the room
+    client_id: str = ""  # its idempotency key; empty = none
+
+
+class Sent(Value, frozen=True):
+    """It was accepted."""
+
+    id: int
+    at_ms: int
+    place: Place = Place(0)  # seq 0 = it was live
+
+
+class Refresh(Value, frozen=True):
+    """A client shows a new token before the old one expires."""
+
+    server: str
+    key: str
+    mid: int
+    token: str
+
+
+class Refreshed(Value, frozen=True, gc=True):
+    """It is good, and the same member's."""
+
+    expires_at_ms: int = 0  # as in :class:`Connected`
+    grants: tuple[str, ...] = ()
+
+
+class Attendance(Value, frozen=True):
+    """A member came into a room, or left it, as far as one comet can see."""
+
+    room: str
+    mid: int
+    joined: bool
+
+
+class Attendances(Value, frozen=True, gc=True):
+    """Of rooms whose type tells its members; at most 1,000 at a time."""
+
+    server: str
+    events: tuple[Attendance, ...]
+
+
 # job -> comet
 
 
@@ -119,6 +230,12 @@ class Item(Value, frozen=True, gc=True):
     keys: tuple[str, ...] = ()  # KEYS, KICK
     room: str = ""  # ROOM
     speed: int = 0  # ALL: connections a second on this comet; 0 = at once
+    marks: tuple[tuple[int, int], ...] = ()  # (push id, when it was accepted in ms) of each packet
+    # Where it is kept. ROOM: the place of each packet. KEYS: the place in the inbox of each key's member, one a key; its
+    # count is 1 then. Empty = live.
+    places: tuple[Place, ...] = ()
+    traced: bool = False  # the outcome shall say what became of each key, or channel: its count is 1 then
+    reason: int = 0  # KICK: the code of the close reason; 0 = the key may be a newer connection's
 
 
 class Batch(Value, frozen=True, gc=True):
@@ -127,6 +244,8 @@ class Batch(Value, frozen=True, gc=True):
     server: str
     boot: int
     items: tuple[Item, ...]
+    partition: int = -1  # of the broker, where they come from; -1 = not said
+    fence: int = 0  # its owner's: a comet that has seen a higher one refuses the batch with :class:`imd.errors.Fenced`
 
 
 class Outcome(Value, frozen=True, gc=True):
@@ -137,6 +256,9 @@ class Outcome(Value, frozen=True, gc=True):
     scheduled: int = 0  # ALL with a speed: channels that a paced sweep will reach; comet counts their outcomes
     dropped: tuple[tuple[str, int], ...] = ()  # (reason, count)
     unknown: tuple[str, ...] = ()  # keys that are not connected here
+    duplicate: int = 0  # kept: the channel had it already
+    deferred: int = 0  # kept: not written now; the channel is behind, and will read it from the timeline
+    hops: tuple[Hop, ...] = ()  # of a traced item, at most 1,000
 
 
 class Outcomes(Value, frozen=True, gc=True):
@@ -162,6 +284,11 @@ class Method(Enum):
     RECEIVE = b"receive"
     HOST = b"host"
     PUSH = b"push"
+    READ = b"read"
+    ACK = b"ack"
+    SEND = b"send"
+    REFRESH = b"refresh"
+    ATTEND = b"attend"
 
 
 SIGNATURES: dict[Method, Signature] = {
@@ -171,6 +298,11 @@ SIGNATURES: dict[Method, Signature] = {
     Method.RECEIVE: Signature(Receive, Done),
     Method.HOST: Signature(Host, Done),
     Method.PUSH: Signature(Batch, Outcomes),
+    Method.READ: Signature(Read, Pages),
+    Method.ACK: Signature(Acks, Done),
+    Method.SEND: Signature(Send, Sent),
+    Method.REFRESH: Signature(Refresh, Refreshed),
+    Method.ATTEND: Signature(Attendances, Done),
 }
 
 _encode = msgspec.msgpack.Encoder().encode
