@@ -17,7 +17,17 @@ from imd.transport.rpc_link import Link
 from imd.transport.zmq_curve import CurveDialer
 from imd.transport.zmq_options import ZmqOptions
 
-IDEMPOTENT = frozenset({rpc.Method.CONNECT, rpc.Method.DISCONNECT, rpc.Method.RENEW, rpc.Method.HOST})
+IDEMPOTENT = frozenset(
+    {
+        rpc.Method.CONNECT,
+        rpc.Method.DISCONNECT,
+        rpc.Method.RENEW,
+        rpc.Method.HOST,
+        rpc.Method.READ,
+        rpc.Method.ACK,
+        rpc.Method.REFRESH,
+    }
+)
 MIN_ATTEMPT_SECONDS = 0.1  # with less left, another try cannot succeed
 
 
@@ -227,7 +237,7 @@ class LogicLinks(RpcLogicClient):
                 error = refused
             except (PeerUnavailable, DeadlineExceeded) as unknown:
                 error = unknown
-                if method not in IDEMPOTENT:
+                if not _repeatable(method, request):
                     break
         raise error
 
@@ -245,6 +255,11 @@ class LogicLinks(RpcLogicClient):
         reply = Deferred.fromCoroutine(link.call(method, request))
         reply.addTimeout(left, self._reactor, onTimeoutCancel=_out_of_time)
         return await reply
+
+
+def _repeatable(method: rpc.Method, request: rpc.Value) -> bool:
+    """Whether it may be done twice: a client's message only under the id that makes the second one a repeat."""
+    return method in IDEMPOTENT or (isinstance(request, rpc.Send) and bool(request.client_id))
 
 
 def _out_of_time(_result: object, seconds: float) -> rpc.Value:

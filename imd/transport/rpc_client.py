@@ -36,6 +36,21 @@ class RpcLogicClient:
     async def host(self, request: rpc.Host) -> rpc.Done:
         return cast(rpc.Done, await self._caller.call(Method.HOST, request))
 
+    async def read(self, request: rpc.Read) -> rpc.Pages:
+        return cast(rpc.Pages, await self._caller.call(Method.READ, request))
+
+    async def ack(self, request: rpc.Acks) -> rpc.Done:
+        return cast(rpc.Done, await self._caller.call(Method.ACK, request))
+
+    async def send(self, request: rpc.Send) -> rpc.Sent:
+        return cast(rpc.Sent, await self._caller.call(Method.SEND, request))
+
+    async def refresh(self, request: rpc.Refresh) -> rpc.Refreshed:
+        return cast(rpc.Refreshed, await self._caller.call(Method.REFRESH, request))
+
+    async def attend(self, request: rpc.Attendances) -> rpc.Done:
+        return cast(rpc.Done, await self._caller.call(Method.ATTEND, request))
+
 
 class RpcCometClient:
     """:class:`imd.interfaces.CometClient` over ``caller``."""

@@ -154,6 +154,35 @@ class LogicLinksTests(LinksTestCase):
         await self.assertFailure(Deferred.fromCoroutine(links.receive(RECEIVE)), DeadlineExceeded)
         self.assertLess(reactor.seconds() - began, 0.19)
 
+    async def test_what_may_be_repeated(self) -> None:
+        """A message with its client's id may, one without may not, nor may news of who came: nobody can tell the second."""
+        methods = (Method.READ, Method.ACK, Method.REFRESH, Method.SEND, Method.ATTEND)
+        asked: list[Method] = []
+
+        def silent(method: Method) -> Handler:
+            async def handle(request: rpc.Value) -> rpc.Value:
+                asked.append(method)
+                return await silence(request)
+
+            return handle
+
+        for name in ("l1", "l2"):
+            await self.peer("logic", name, {method: silent(method) for method in methods})
+        links = await self.logic(attempt_seconds=0.1, deadline_seconds=0.25)
+        await until(lambda: self.links_are("logic", 2))
+        calls: list[tuple[Any, int]] = [
+            (links.read(rpc.Read("s1", ())), 2),
+            (links.ack(rpc.Acks("s1", ())), 2),
+            (links.refresh(rpc.Refresh("s1", "k", 1, "token")), 2),
+            (links.send(rpc.Send("s1", "k", 1, 1000, b"", client_id="one")), 2),
+            (links.send(rpc.Send("s1", "k", 1, 1000, b"")), 1),
+            (links.attend(rpc.Attendances("s1", ())), 1),
+        ]
+        for call, times in calls:
+            asked.clear()
+            await self.assertFailure(Deferred.fromCoroutine(call), DeadlineExceeded)
+            self.assertEqual(len(asked), times, asked)
+
     async def test_all_tries_together_keep_the_deadline(self) -> None:
         """The second attempt gets only what is left."""
         for name in ("l1", "l2", "l3"):

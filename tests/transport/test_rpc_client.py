@@ -15,6 +15,11 @@ REQUESTS: dict[Method, rpc.Value] = {
     Method.RECEIVE: rpc.Receive("s", "k", 1, 1000, b""),
     Method.HOST: rpc.Host("s", 1, "live://1"),
     Method.PUSH: rpc.Batch("s", 1, ()),
+    Method.READ: rpc.Read("s", ()),
+    Method.ACK: rpc.Acks("s", ()),
+    Method.SEND: rpc.Send("s", "k", 1, 1000, b""),
+    Method.REFRESH: rpc.Refresh("s", "k", 1, "token"),
+    Method.ATTEND: rpc.Attendances("s", ()),
 }
 
 
