@@ -159,28 +159,28 @@ class LogicLinksTests(LinksTestCase):
         methods = (Method.READ, Method.ACK, Method.REFRESH, Method.SEND, Method.ATTEND)
         asked: list[Method] = []
 
-        def silent(method: Method) -> Handler:
-            async def handle(request: rpc.Value) -> rpc.Value:
+        def late(method: Method) -> Handler:
+            async def handle(_request: rpc.Value) -> rpc.Value:
                 asked.append(method)
-                return await silence(request)
+                raise DeadlineExceeded("its product did not answer")
 
             return handle
 
         for name in ("l1", "l2"):
-            await self.peer("logic", name, {method: silent(method) for method in methods})
-        links = await self.logic(attempt_seconds=0.1, deadline_seconds=0.25)
+            await self.peer("logic", name, {method: late(method) for method in methods})
+        links = await self.logic()
         await until(lambda: self.links_are("logic", 2))
-        calls: list[tuple[Any, int]] = [
-            (links.read(rpc.Read("s1", ())), 2),
-            (links.ack(rpc.Acks("s1", ())), 2),
-            (links.refresh(rpc.Refresh("s1", "k", 1, "token")), 2),
-            (links.send(rpc.Send("s1", "k", 1, 1000, b"", client_id="one")), 2),
-            (links.send(rpc.Send("s1", "k", 1, 1000, b"")), 1),
-            (links.attend(rpc.Attendances("s1", ())), 1),
+        calls: list[tuple[Method, rpc.Value, int]] = [
+            (Method.READ, rpc.Read("s1", ()), 2),
+            (Method.ACK, rpc.Acks("s1", ()), 2),
+            (Method.REFRESH, rpc.Refresh("s1", "k", 1, "token"), 2),
+            (Method.SEND, rpc.Send("s1", "k", 1, 1000, b"", client_id="one"), 2),
+            (Method.SEND, rpc.Send("s1", "k", 1, 1000, b""), 1),
+            (Method.ATTEND, rpc.Attendances("s1", ()), 1),
         ]
-        for call, times in calls:
+        for method, request, times in calls:
             asked.clear()
-            await self.assertFailure(Deferred.fromCoroutine(call), DeadlineExceeded)
+            await self.assertFailure(Deferred.fromCoroutine(links.call(method, request)), DeadlineExceeded)
             self.assertEqual(len(asked), times, asked)
 
     async def test_all_tries_together_keep_the_deadline(self) -> None:
