@@ -144,6 +144,10 @@ class Comets(Protocol):
     def all(self) -> Mapping[str, tuple[int, CometClient]]:
         """server -> (boot, link) of every comet in the registry."""
 
+    def reachable(self) -> bool:
+        """Whether a comet can be asked now, or there is none. False = there are some, and no link to any of them is up: this
+        job may be the one that is cut off."""
+
 
 # --- broker -----------------------------------------------------------------------------------------------------------
 
@@ -257,6 +261,10 @@ class Traces(Protocol):
 
     async def note(self, hops: Sequence[tuple[int, Hop]]) -> None:
         """Add each (push id, hop); those over the limit of one push are dropped."""
+
+    async def acked(self, acks: Sequence[rpc.Ack], at_ms: int, process: str) -> None:
+        """Note ACKED for each traced message of these timelines, in the ack's epoch and up to its seq, that the device has not
+        acked yet. Costs next to nothing while nothing of them is traced."""
 
     async def read(self, id: int) -> list[Hop]:
         """In the order in which they were noted; empty when the push was not traced, or too long ago."""
