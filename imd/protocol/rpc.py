@@ -128,7 +128,9 @@ class Page(Value, frozen=True, gc=True):
     # Whether nothing is missing between ``after`` and the messages here, or the head when none were wanted. True when nothing
     # was asked for. False: the epoch is another, or the window does not reach back that far.
     recovered: bool = True
-    messages: tuple[Message, ...] = ()  # the first that are left after ``after``, in order; none when the epoch is another
+    messages: tuple[
+        Message, ...
+    ] = ()  # the first that are left after ``after``, in order; none when the epoch is another
     more: bool = False  # there are more behind them
 
 
@@ -246,6 +248,9 @@ class Batch(Value, frozen=True, gc=True):
     items: tuple[Item, ...]
     partition: int = -1  # of the broker, where they come from; -1 = not said
     fence: int = 0  # its owner's: a comet that has seen a higher one refuses the batch with :class:`imd.errors.Fenced`
+    sender: str = (
+        ""  # the start of the job that sends it, "<id>@<boot>": what is answered to it is counted under that name
+    )
 
 
 class Outcome(Value, frozen=True, gc=True):

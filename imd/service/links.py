@@ -82,6 +82,12 @@ class Links:
         self._retired.clear()
         self._count()
 
+    @property
+    def reachable(self) -> bool:
+        """A link is up, or there is nobody to reach."""
+        links = self.peers.values()
+        return any(link.up for link in links) or not (links or self._shunned)
+
     def _registered(self, instances: Sequence[Instance]) -> None:
         wanted = {_peer(instance) for instance in instances if instance.rpc}
         for peer in [peer for peer in self.peers if peer not in wanted]:
@@ -167,8 +173,11 @@ class CometLinks:
 
     def trouble(self) -> str | None:
         """None while one comet is up, and also when none is there: then there is nobody to push to."""
-        links = self._links.peers.values()
-        return None if not links or any(link.up for link in links) else "no comet can be reached"
+        return None if self.reachable() else "no comet can be reached: pushes wait in the broker"
+
+    def reachable(self) -> bool:
+        """See :class:`imd.interfaces.Comets`. A comet that is not dialled, for its keys do not fit ours, is not reached."""
+        return self._links.reachable
 
     def find(self, server: str) -> tuple[int, CometClient] | None:
         """See :class:`imd.interfaces.Comets`."""

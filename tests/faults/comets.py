@@ -122,3 +122,6 @@ class Comets:
 
     def all(self) -> Mapping[str, tuple[int, CometClient]]:
         return {name: (1, server) for name, server in self._servers.items()}
+
+    def reachable(self) -> bool:
+        return True

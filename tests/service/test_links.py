@@ -313,7 +313,10 @@ class CometLinksTests(LinksTestCase):
         await until(lambda: self.links_are("comet", 0, 1))
         self.assertEqual(set(links.all()), {"c1"})
         await self.assertFailure(Deferred.fromCoroutine(self.push(links, "c1")), PeerDown)
-        self.assertEqual(links.trouble(), "no comet can be reached")
+        self.assertEqual(links.trouble(), "no comet can be reached: pushes wait in the broker")
+        self.assertFalse(links.reachable())
+        await self.registry.unregister(Instance("comet", "c1", 1, ""))
+        self.assertTrue(links.reachable(), "nobody is there to be reached")
 
     async def test_a_peer_that_cannot_be_dialled(self) -> None:
         """What is wrong with one peer's entry is said, and costs no other peer."""
@@ -353,7 +356,7 @@ class CometLinksTests(LinksTestCase):
         keys = CurveKeys(b"0" * 40, b"0" * 40)
         await self.peer("comet", "c1", self.counting(1))
         links = await self.comets(curve=CurveDialer(keys))
-        self.assertEqual(dict(links.all()), {})
+        self.assertEqual((dict(links.all()), links.reachable()), ({}, False))
 
     async def test_closing_fails_what_is_pending(self) -> None:
         """Nobody waits for a link that is gone."""

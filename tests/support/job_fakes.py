@@ -82,12 +82,16 @@ class FakeComets:
 
     def __init__(self) -> None:
         self.comets: dict[str, tuple[int, CometClient]] = {}
+        self.cut_off = False  # no link is up
 
     def find(self, server: str) -> tuple[int, CometClient] | None:
         return self.comets.get(server)
 
     def all(self) -> Mapping[str, tuple[int, CometClient]]:
         return self.comets
+
+    def reachable(self) -> bool:
+        return not self.comets or not self.cut_off
 
 
 class Switch:
