@@ -5,7 +5,7 @@ from enum import IntEnum, unique
 
 @unique
 class Operation(IntEnum):
-    """Version-1 operations, as goim numbers them; from 32 those of version 2. 1000 and up are the pushers' own, by convention."""
+    """Those of version 1 as goim numbers them; from 32 those of version 2. 1000 and up are the pushers' own, by convention."""
 
     HEARTBEAT = 2
     HEARTBEAT_REPLY = 3

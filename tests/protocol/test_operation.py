@@ -6,10 +6,10 @@ from imd.protocol.operation import Operation
 
 
 class OperationTests(SynchronousTestCase):
-    """Against goim's table."""
+    """Against goim's table, and what version 2 adds to it."""
 
     def test_numbers(self) -> None:
-        """Each operation has goim's number."""
+        """Each operation has its number."""
         self.assertEqual(
             {operation.name: operation.value for operation in Operation},
             {
@@ -27,5 +27,16 @@ class OperationTests(SynchronousTestCase):
                 "SUB_REPLY": 15,
                 "UNSUB": 16,
                 "UNSUB_REPLY": 17,
+                "JOIN": 32,
+                "JOIN_REPLY": 33,
+                "LEAVE": 34,
+                "LEAVE_REPLY": 35,
+                "ACK": 36,
+                "SYNC": 38,
+                "SYNC_REPLY": 39,
+                "REFRESH": 44,
+                "REFRESH_REPLY": 45,
+                "PRESENCE": 46,
+                "ERROR": 48,
             },
         )
