@@ -1,8 +1,6 @@
 """Session: one connection's life from accept to loss, on any transport."""
 
-from collections.abc import Callable, Coroutine
-from struct import pack
-from typing import Any
+from collections.abc import Callable
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -10,34 +8,22 @@ from twisted.logger import Logger
 from imd.comet.channel import Channel
 from imd.comet.edge import Edge
 from imd.comet.handshake import Handshake
+from imd.comet.operations_v1 import OPERATIONS, Step, submit
 from imd.comet.outbox import Outbox
 from imd.comet.rate import TokenBucket
 from imd.comet.state import MOVES, OVER, Event, State
-from imd.errors import CloseReason, ImdError, ProtocolError
+from imd.comet.waiting import Waiting
+from imd.errors import CloseReason, ProtocolError
 from imd.interfaces import Connection
-from imd.protocol.body import (
-    INT32,
-    MAX_ACCEPTS,
-    decode_auth,
-    decode_operations,
-    decode_room,
-    encode_goodbye,
-)
+from imd.protocol.body import decode_auth, encode_goodbye
 from imd.protocol.operation import Operation
 from imd.protocol.packet import Packet, encode
-from imd.protocol.rpc import Connected, Receive
+from imd.protocol.rpc import Connected
 from imd.protocol.wire import binary_frame
 
 TOLD_VERSION = 2  # of op 7: clients that are told why they are closed
-JOIN_RETRY_SECONDS = (1, 3, 9)  # pauses before op 12 asks again to have its room hosted; goim's clients wait for op 13
-
-# Rooms that nobody else is in, through which one client may go at once; then each takes that part of a packet burst.
-ROOMS_BURST = 20
-
 UNFLUSHED = (CloseReason.SLOW_CONSUMER, CloseReason.INTERNAL_ERROR, CloseReason.PEER_CLOSED)  # it would not arrive
 LABELS = {operation.value: operation.name.lower() for operation in Operation}  # in metrics.packets_in
-
-Step = Coroutine[Any, Any, None]  # the rest of a packet's handling, when it leaves the process
 
 
 class Session:
@@ -52,25 +38,25 @@ class Session:
     __slots__ = (
         "_accepted_at",
         "_connection",
-        "_edge",
         "_outbox",
         "_packets_in",
         "_rate",
         "_version",
         "_waiting",
         "channel",
+        "edge",
         "state",
     )
 
     def __init__(self, *, connection: Connection, edge: Edge) -> None:
         self._connection = connection
-        self._edge = edge
+        self.edge = edge
         self._outbox = Outbox(connection=connection, reservoir=edge.reservoir)
         self._rate = TokenBucket()
         self._accepted_at = edge.clock.seconds()
         self._packets_in = 0
         self._version = 1  # of its op 7
-        self._waiting: list[Packet] | None = None  # behind the one that is handled; None = none is
+        self._waiting: Waiting | None = None  # behind the one that is handled; None = none is
         self.channel: Channel | None = None  # None unless OPEN
         self.state = State.HANDSHAKE
         edge.handshakes.touch(self, self._accepted_at)
@@ -91,7 +77,7 @@ class Session:
         """A packet came. Never raises."""
         if self.state in OVER:
             return
-        edge = self._edge
+        edge = self.edge
         self._packets_in += 1
         edge.metrics.packets_in.add(1, LABELS.get(packet.operation, "other"))
         now = edge.clock.seconds()
@@ -126,7 +112,7 @@ class Session:
         if not over:
             self._outbox.end(flush=False)
             self._end(reason, "")
-        self._edge.ended(self)
+        self.edge.ended(self)
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -153,7 +139,7 @@ class Session:
 
     def _end(self, reason: CloseReason, detail: str) -> None:
         """Forget it everywhere but in admission, which counts sockets; tell presence; say the one thing."""
-        edge = self._edge
+        edge = self.edge
         edge.handshakes.forget(self)
         edge.heartbeats.forget(self)
         self._waiting = None
@@ -189,15 +175,15 @@ class Session:
         try:
             auth = decode_auth(packet.body)
         except ProtocolError as error:
-            self._edge.metrics.authentications.add(1, "bad_body")
+            self.edge.metrics.authentications.add(1, "bad_body")
             self.close(error.reason, str(error))
             return
         self._move(Event.AUTH)
-        self._wait_for(Handshake(session=self, edge=self._edge, packet=packet).run(auth))
+        self._wait_for(Handshake(session=self, edge=self.edge, packet=packet).run(auth))
 
     def admit(self, packet: Packet, connected: Connected) -> None:
         """In one step, so that no push comes between: enter it, its room too, and only then op 8."""
-        edge = self._edge
+        edge = self.edge
         self._move(Event.ADMIT)
         self.channel = channel = Channel(
             session=self,
@@ -212,47 +198,46 @@ class Session:
             edge.directory.join(channel, connected.room)
         edge.handshakes.forget(self)
         edge.heartbeats.touch(self, edge.clock.seconds())
-        self._reply(packet, Operation.AUTH_REPLY)
+        self.reply(packet, Operation.AUTH_REPLY)
         if older is not None:
             older.close(CloseReason.REPLACED)
 
     # --- packets of an open session -----------------------------------------------------------------------------------
 
-    def _keep(self, waiting: list[Packet], packet: Packet) -> None:
-        limits = self._edge.limits
-        size = sum(len(held.body) for held in waiting) + len(packet.body)
-        if len(waiting) >= limits.waiting_packets or size > limits.waiting_bytes:
+    def _keep(self, waiting: Waiting, packet: Packet) -> None:
+        limits = self.edge.limits
+        if not waiting.keep(packet, limit=limits.waiting_packets, limit_bytes=limits.waiting_bytes):
             self.close(CloseReason.RATE_LIMITED, "packets that wait for logic")
-        else:
-            waiting.append(packet)
 
     def _handle(self, packet: Packet) -> None:
-        """Handle it now, or begin to."""
+        step = self._begin(packet)
+        if step is not None:
+            self._wait_for(step)
+
+    def _begin(self, packet: Packet) -> Step | None:
+        """Handle it now; what is left of it when it has to wait. Never raises."""
         try:
-            step = OPERATIONS.get(packet.operation, Session._submit)(self, packet)
+            return OPERATIONS.get(packet.operation, submit)(self, packet)
         except ProtocolError as error:
             self.close(error.reason, str(error))
         except Exception:  # nothing that a client sends may raise past its own session
             self._log.failure("handling op {operation} failed", operation=packet.operation)
             self.close(CloseReason.INTERNAL_ERROR)
-        else:
-            if step is not None:
-                self._wait_for(step)
+        return None
 
     def _wait_for(self, step: Step) -> None:
         """Begin the rest of a packet; those that come meanwhile wait behind it."""
-        self._waiting = []
-        self._edge.work.start(self._guarded(self._finish(step)))
+        self._waiting = Waiting()
+        self.edge.work.start(self._guarded(self._finish(step, self._waiting)))
 
-    async def _finish(self, step: Step) -> None:
-        """The rest of one packet, then the ones behind it, until one more must wait: that one goes on in its own coroutine."""
+    async def _finish(self, step: Step, waiting: Waiting) -> None:
+        """The rest of one packet, then the ones behind it, until none is left."""
         await step
-        waiting, self._waiting = self._waiting, None
         while waiting and self.state is State.OPEN:
-            self._handle(waiting.pop(0))
-            if self._waiting is not None:
-                self._waiting += waiting
-                return
+            next_step = self._begin(waiting.take())
+            if next_step is not None:
+                await next_step
+        self._waiting = None
 
     async def _guarded(self, step: Step) -> None:
         try:
@@ -261,109 +246,26 @@ class Session:
             raise
         except ProtocolError as error:
             self.close(error.reason, str(error))
-        except Exception:  # as in _handle
+        except Exception:  # as in _begin
             self._log.failure("a session's step failed")
             self.close(CloseReason.INTERNAL_ERROR)
 
-    def _heartbeat(self, packet: Packet) -> None:
-        """Op 2: the reply carries the members of its room over the cluster. The deadline moved when it came."""
-        rooms = self._open().rooms
-        online = self._edge.renewal.online(rooms[0]) if rooms else 0
-        self._reply(packet, Operation.HEARTBEAT_REPLY, pack(">i", min(online, INT32[-1])))
+    # --- for its operations -------------------------------------------------------------------------------------------
 
-    def _change_room(self, packet: Packet) -> Step | None:
-        """Op 12: out of its room, into another; the reply comes once pushes to that come here."""
-        channel, room = self._open(), decode_room(packet.body)
-        if not room or room in channel.rooms or self._edge.interest.hold_hosted(room):
-            self._moved(channel, room, packet)
-            return None
-        if not self._pay_for_room():
-            self.close(CloseReason.RATE_LIMITED, "rooms a second")
-            return None
-        return self._change_unhosted_room(channel, room, packet)
-
-    def _pay_for_room(self) -> bool:
-        """A room that is not hosted yet asks logic twice, and lingers here and in presence: it costs more than a packet."""
-        limits = self._edge.limits
-        tokens = max(0, limits.packets_burst / ROOMS_BURST - 1)  # one was paid when the packet came
-        return self._rate.take(self._edge.clock.seconds(), limits.packets_per_second, limits.packets_burst, tokens)
-
-    async def _change_unhosted_room(self, channel: Channel, room: str, packet: Packet) -> None:
-        """A goim client knows no failed change, so logic gets some tries while the client stays in its old room; then a new
-        handshake, maybe with another comet, serves it better than waiting for ever: AUTH_UNAVAILABLE says come again."""
-        for pause_seconds in (*JOIN_RETRY_SECONDS, None):
-            try:
-                await self._edge.interest.hold(room)
-            except ImdError as error:
-                if pause_seconds is None:
-                    self.close(CloseReason.AUTH_UNAVAILABLE, str(error))
-                    return
-                await self._edge.work.pause(pause_seconds)
-                if self.state is not State.OPEN:
-                    return
-            else:
-                break
-        if self.state is State.OPEN:
-            self._moved(channel, room, packet)
-        else:
-            self._edge.interest.drop(room)
-
-    def _moved(self, channel: Channel, room: str, packet: Packet) -> None:
-        """Precondition: the room is empty, one that it is in, or held for it."""
-        if room not in channel.rooms:
-            before = channel.rooms
-            if room:
-                self._edge.directory.join(channel, room)
-            for other in before:
-                self._edge.directory.leave(channel, other)
-                self._edge.interest.drop(other)
-        self._reply(packet, Operation.CHANGE_ROOM_REPLY, packet.body)
-
-    def _sub(self, packet: Packet) -> None:
-        """Op 14: accept these too."""
-        channel = self._open()
-        accepts = channel.accepts.union(decode_operations(packet.body))
-        if len(accepts) > MAX_ACCEPTS:
-            raise ProtocolError(CloseReason.BAD_BODY, f"more than {MAX_ACCEPTS} accepts")
-        channel.accepts = self._edge.accept_sets.share(accepts)
-        self._reply(packet, Operation.SUB_REPLY, packet.body)
-
-    def _unsub(self, packet: Packet) -> None:
-        """Op 16: accept these no more."""
-        channel = self._open()
-        accepts = channel.accepts.difference(decode_operations(packet.body))
-        channel.accepts = self._edge.accept_sets.share(accepts)
-        self._reply(packet, Operation.UNSUB_REPLY, packet.body)
-
-    def _auth_again(self, packet: Packet) -> None:
-        """Op 7 of an open session changes nothing. It is echoed, as goim does; but its token is not for the receive hook."""
-        self._reply(packet, packet.operation)
-
-    async def _submit(self, packet: Packet) -> None:
-        """Op 4 and all others: for the receive hook, then an echo without a body, whatever became of it."""
-        channel = self._open()
-        request = Receive(
-            server=self._edge.server,
-            key=channel.key,
-            mid=channel.mid,
-            operation=packet.operation,
-            body=packet.body,
-            room=channel.rooms[0] if channel.rooms else "",
-        )
-        try:
-            await self._edge.logic.receive(request)
-            self._edge.metrics.submitted.add(1, "ok")
-        except ImdError as error:
-            self._edge.metrics.submitted.add(1, error.name)
-        self._reply(packet, packet.operation)
-
-    # --- writing ------------------------------------------------------------------------------------------------------
-
-    def _open(self) -> Channel:
+    def open_channel(self) -> Channel:
+        """The channel of a session that is open."""
         assert self.channel is not None, self.state
         return self.channel
 
-    def _reply(self, request: Packet, operation: int, body: bytes = b"") -> None:
+    def pay(self, burst: int) -> bool:
+        """Take the price of something dear, of which ``burst`` may be had at once: so many parts of a packet burst. False, and
+        none taken, when it has not got that."""
+        limits = self.edge.limits
+        tokens = max(0, limits.packets_burst / burst - 1)  # one was paid when the packet came
+        return self._rate.take(self.edge.clock.seconds(), limits.packets_per_second, limits.packets_burst, tokens)
+
+    def reply(self, request: Packet, operation: int, body: bytes = b"") -> None:
+        """Answer a packet, if it is still there to be answered."""
         if self.state is not State.OPEN:
             return  # it ended while logic was asked
         if not self._outbox.reply(self._bytes(Packet(operation, body, request.sequence, request.version))):
@@ -372,13 +274,3 @@ class Session:
     def _bytes(self, packet: Packet) -> bytes:
         data = encode(packet)
         return binary_frame(data) if self._connection.framed else data
-
-
-OPERATIONS: dict[int, Callable[[Session, Packet], Step | None]] = {
-    Operation.HEARTBEAT: Session._heartbeat,
-    Operation.CHANGE_ROOM: Session._change_room,
-    Operation.SUB: Session._sub,
-    Operation.UNSUB: Session._unsub,
-    Operation.AUTH: Session._auth_again,
-}
-"""What an open session does with a packet; the rest of it when that leaves the process. Any other goes to logic."""
