@@ -133,6 +133,26 @@ class Metrics:
         )
         self.found = Counter("imd_backlog_found", "Entries that an earlier process had left in the broker's file.")
         self.committed = Counter("imd_pushes_committed", "Entries that left the broker, their outcome known.")
+        # the store, as this process saw it; the store's own totals, over all processes, are :class:`imd.interfaces.Totals`
+        self.messages_kept = Counter("imd_messages_kept", "Messages appended to timelines.")
+        self.messages_gone = Counter(
+            "imd_messages_gone",
+            "Messages that left their timelines: acked by some device, or expired.",
+            ("state",),
+        )
+        self.acks = Counter(
+            "imd_acks",
+            "Acks of devices: moved, repeated (not beyond the last one), stale (of another epoch), beyond (of the head).",
+            ("outcome",),
+        )
+        self.sends = Counter("imd_sends", "Messages that clients sent, by outcome.", ("outcome",))
+        self.acks = Counter("imd_acks", "Acks of devices that comets brought, by result.", ("result",))
+        self.attendances = Counter(
+            "imd_attendances", "Members who came into rooms or left them, as comets told, by result.", ("result",)
+        )
+        self.trace_notes = Counter(
+            "imd_trace_notes", "Hops and acks of traced pushes that logic had to note, by outcome.", ("note", "outcome")
+        )
         self.hook_calls = Counter("imd_hook_calls", "Packets that the receive hook got, by result.", ("result",))
         self.http_seconds = Histogram(
             "imd_http_seconds", "HTTP requests, by route and status.", SECONDS, ("route", "status")
@@ -152,6 +172,11 @@ class Metrics:
         )
         self.answered = Counter("imd_packets_answered", "Packets addressed that a comet answered for.")
         self.moved = Counter("imd_packets_moved", "Packets whose client was found elsewhere: addressed again.")
+        self.deferred = Counter(
+            "imd_packets_deferred",
+            "Kept packets that job handed to nobody, by reason: they are in the timeline.",
+            ("reason",),
+        )
         self.packets_given_up = Counter(
             "imd_packets_given_up", "Packets that were under way when their partition went."
         )
@@ -163,6 +188,9 @@ class Metrics:
         )
         self.delivery_seconds = Histogram(
             "imd_delivery_seconds", "From a push's acceptance to its known outcome.", SECONDS
+        )
+        self.trace_hops = Counter(
+            "imd_trace_hops", "Hops of traced pushes: noted, or lost (their store was away or slow).", ("outcome",)
         )
         self.merged = Counter("imd_pushes_merged", "Room pushes that left in one item with another.")
         self.partitions = Gauge("imd_partitions_owned", "Broker partitions that this job owns now.")
@@ -185,6 +213,13 @@ class Metrics:
             "process_start_time_seconds", "When it started, in seconds since the epoch: its counters begin there."
         )
         self.reactor_lag_seconds = Histogram("imd_reactor_lag_seconds", "How late a timer of the reactor was.", SECONDS)
+
+    def missed(self, packets: int, reason: str, *, kept: bool) -> None:
+        """Job handed these packets to nobody: they are dropped, or, when they are kept, left to their timelines."""
+        if kept:
+            self.deferred.add(packets, reason)
+        else:
+            self.drops.add(packets, "job", reason)
 
     def all(self) -> list[Counter | Gauge | Histogram]:
         """Every metric, as declared."""

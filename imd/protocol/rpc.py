@@ -114,7 +114,8 @@ class Follow(Value, frozen=True):
 
 
 class Read(Value, frozen=True, gc=True):
-    """What these timelines have: at most 1,000 of them, answered up to about 1 MiB in all."""
+    """What these timelines have: at most 1,000 of them, answered up to about 1 MiB in all. What did not fit is ``more``,
+    perhaps of a page without messages; some page has one, if any is wanted, so that asking on comes to an end."""
 
     server: str
     follows: tuple[Follow, ...]

@@ -214,7 +214,7 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
         for first in range(20):
             mine = [number for number in seen if number % 20 == first]
             self.assertEqual(mine, sorted(mine))
-        self.assertEqual(tuple(await broker.backlog()), (0, 0))
+        self.assertEqual((await broker.backlog())[:2], (0, 0))
 
     async def test_a_publisher_that_gave_up_is_read_all_the_same(self) -> None:
         """Its push is in the file: a reader that keeps up must see it without a rewind."""

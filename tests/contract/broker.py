@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
-from imd.errors import BrokerUnavailable, Overloaded
+from imd.errors import BrokerUnavailable, Fenced, Overloaded
 from imd.interfaces import Broker, Entry, Receipt, Resource
 from imd.metrics import Metrics
 from imd.protocol.push import Push, Target
@@ -227,6 +227,43 @@ class BrokerContract(_Case):
         await broker.commit(0, [entries[0].token])
         self.assertEqual((await broker.backlog()).entries, 1)
 
+    # owners
+
+    async def test_fences_rise(self) -> None:
+        """Each owner's is higher than the one before, and no lower than the time of its store in ms since the epoch."""
+        broker = await self.make_broker()
+        before = int(time.time() * 1000) - 5000
+        fences = [await broker.rewind(0) for _ in range(5)]
+        self.assertEqual(fences, sorted(set(fences)))
+        self.assertGreater(fences[0], before)
+
+    async def test_an_earlier_owner_commits_nothing(self) -> None:
+        """It is told that it is fenced, and the entries come to the new owner."""
+        broker = await self.make_broker()
+        earlier = await broker.rewind(0)
+        await self.publish(broker, 0, 1, 2)
+        tokens = [entry.token for entry in await self.read_all(broker, 0)]
+        await broker.commit(0, tokens[:1], earlier)
+        owner = await broker.rewind(0)
+        with self.assertRaises(Fenced):
+            await broker.commit(0, tokens, earlier)
+        self.assertEqual((await broker.backlog()).entries, 1)
+        self.assertEqual(await self.ids(broker, 0), [2])
+        await broker.commit(0, tokens, owner)
+        self.assertEqual((await broker.backlog()).entries, 0)
+
+    async def test_a_fence_is_its_partitions(self) -> None:
+        """A new owner of one partition stands in no other's way; a commit without a fence does not ask."""
+        broker = await self.make_broker()
+        fence = await broker.rewind(0)
+        await broker.rewind(1)
+        await self.publish(broker, 0, 1, 2)
+        tokens = [entry.token for entry in await self.read_all(broker, 0)]
+        await broker.commit(0, tokens[:1], fence)
+        await broker.rewind(0)
+        await broker.commit(0, tokens[1:])
+        self.assertEqual((await broker.backlog()).entries, 0)
+
     async def test_tokens_are_unique_in_their_partition(self) -> None:
         """A token names one entry."""
         broker = await self.make_broker()
@@ -239,7 +276,23 @@ class BrokerContract(_Case):
     async def test_an_empty_backlog(self) -> None:
         """Nothing waits: no entries, and no age."""
         broker = await self.make_broker()
-        self.assertEqual(tuple(await broker.backlog()), (0, 0))
+        self.assertEqual((await broker.backlog())[:2], (0, 0))
+
+    async def test_the_store_counts_what_went_through(self) -> None:
+        """``appended`` and ``committed`` only grow; between them are the entries. Repeats count as neither."""
+        broker = await self.make_broker()
+        await broker.publish([(0, push(1)), (1, push(2, key="k")), (1, push(3)), (1, push(4, key="k"))])
+        self.assertEqual((await broker.backlog())[2:], (3, 0))
+        tokens = [entry.token for entry in await self.read_all(broker, 1)]
+        await broker.commit(1, [*tokens, *tokens])
+        await broker.commit(1, tokens)
+        self.assertEqual((await broker.backlog())[2:], (3, 2))
+        await self.publish(broker, 2, 5)
+        await self.spoil(broker, 2)
+        await broker.rewind(2)
+        await self.ids(broker, 2)
+        backlog = await broker.backlog()
+        self.assertEqual(backlog.appended - backlog.committed, backlog.entries)
 
     async def test_the_backlog_counts_over_all_partitions(self) -> None:
         """Entries count from publish to commit, read or not."""
