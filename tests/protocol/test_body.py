@@ -9,33 +9,26 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.errors import CloseReason, ProtocolError
 from imd.protocol.body import (
     MAX_ACCEPTS,
+    MAX_DEVICE_BYTES,
+    MAX_EPOCH_BYTES,
     MAX_KEY_BYTES,
     MAX_PLATFORM_BYTES,
+    MAX_RESUME,
     MAX_ROOM_BYTES,
+    MAX_ROOMS,
     Auth,
+    as_id,
     decode_auth,
     decode_operations,
     decode_room,
+    encode_auth,
     encode_goodbye,
 )
+from imd.protocol.timeline import Place
+from tests.protocol.body_case import BodyTestCase, dump, garbage
 
-_NAMES = st.sampled_from(["mid", "key", "room_id", "platform", "accepts", "token", "MID", "x"])
-_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.integers())
-
-
-def _dump(value: object) -> bytes:
-    return json.dumps(value).encode()
-
-
-class BodyTestCase(SynchronousTestCase):
-    """Shared: what is refused is refused by name."""
-
-    def assert_bad(self, decode: object, body: bytes, word: str = "") -> None:
-        assert callable(decode)
-        with self.assertRaises(ProtocolError) as caught:
-            decode(body)
-        self.assertEqual(caught.exception.reason, CloseReason.BAD_BODY, body)
-        self.assertIn(word, str(caught.exception))
+_NAMES = ("mid", "key", "room_id", "platform", "accepts", "token", "MID")
+_NEWER = ("rooms", "resume", "device", "mid", "seq", "epoch")
 
 
 class AuthTests(BodyTestCase):
@@ -89,7 +82,7 @@ class AuthTests(BodyTestCase):
         self.assert_bad(decode_auth, b'{"key": "\\ud800"}')
         self.assert_bad(decode_auth, b'{"key": "\xff"}')
 
-    @given(st.binary(max_size=100) | st.recursive(_SCALARS, lambda inner: st.dictionaries(_NAMES, inner)).map(_dump))
+    @given(garbage(*_NAMES))
     def test_garbage(self, body: bytes) -> None:
         """Any body is an Auth or a ProtocolError; strings that come through can be encoded."""
         try:
@@ -98,6 +91,64 @@ class AuthTests(BodyTestCase):
             return
         for text in (auth.key, auth.room_id, auth.platform, auth.token):
             text.encode()
+
+
+def decode_newer(body: bytes) -> Auth:
+    return decode_auth(body, 2)
+
+
+class NewerAuthTests(BodyTestCase):
+    """Op 7 of version 2."""
+
+    def test_what_version_2_adds(self) -> None:
+        """More rooms, where the client stands in them, its device; a member's id that JavaScript cannot hold."""
+        body = (
+            b'{"mid": "9007199254740993", "rooms": ["a://1", "b://2"], "device": "phone",'
+            b' "resume": {"": {"seq": 7, "epoch": "e"}, "a://1": {"seq": 3}, "b://2": {}}}'
+        )
+        places = {"": Place(7, "e"), "a://1": Place(3), "b://2": Place(0)}
+        auth = Auth(9007199254740993, rooms=("a://1", "b://2"), resume=places, device="phone")
+        self.assertEqual(decode_newer(body), auth)
+        self.assertEqual(decode_newer(encode_auth(auth)), auth)
+        self.assertEqual(decode_newer(b'{"mid": 5, "rooms": null}'), Auth(5))
+
+    def test_version_1_knows_none_of_it(self) -> None:
+        """A version-1 client with fields of such names is what it was."""
+        body = b'{"mid": 5, "rooms": 1, "resume": "x", "device": []}'
+        self.assertEqual(decode_auth(body), Auth(5))
+        self.assert_bad(decode_auth, b'{"mid": "5"}', "mid")
+
+    def test_wrong_types_and_limits_are_named(self) -> None:
+        """What is over a limit or of a wrong type says which field."""
+        self.assert_all_bad(
+            decode_newer,
+            (
+                *(({"mid": mid}, "mid") for mid in ("", "x", "5.0", "-", "+5", " 5", "9" * 20, 5.0, True, 2**63)),
+                *(({"rooms": rooms}, "rooms") for rooms in (1, "a", [1], [""], ["x" * (MAX_ROOM_BYTES + 1)])),
+                ({"rooms": ["a"] * (MAX_ROOMS + 1)}, "rooms"),
+                *(({"resume": {"": place}}, "resume") for place in (1, [1, "e"], {"seq": "1"}, {"epoch": 1})),
+                *(({"resume": {"": {"seq": seq}}}, "seq") for seq in (-1, 2**63, 1.5)),
+                ({"resume": {"": {"epoch": "x" * (MAX_EPOCH_BYTES + 1)}}}, "epoch"),
+                ({"resume": {"x" * (MAX_ROOM_BYTES + 1): {}}}, "resume"),
+                ({"resume": {str(n): {} for n in range(MAX_RESUME + 1)}}, "resume"),
+                ({"device": 1}, "device"),
+                ({"device": "x" * (MAX_DEVICE_BYTES + 1)}, "device"),
+            ),
+        )
+        decode_newer(dump({"rooms": ["a"] * MAX_ROOMS, "resume": {str(n): {} for n in range(MAX_RESUME)}}))
+        decode_newer(dump({"device": "x" * MAX_DEVICE_BYTES, "resume": {"": {"epoch": "x" * MAX_EPOCH_BYTES}}}))
+
+    @given(garbage(*_NAMES, *_NEWER))
+    def test_garbage(self, body: bytes) -> None:
+        """Any body is an Auth, which survives the way there and back, or a ProtocolError."""
+        auth = self.assert_value_or_error(decode_newer, body)
+        if auth is not None:
+            self.assertEqual(decode_newer(encode_auth(auth)), auth)
+
+    @given(st.integers(-(2**63), 2**63 - 1))
+    def test_ids(self, id: int) -> None:
+        """Every int64 is an id, as a number and as a decimal string."""
+        self.assertEqual((as_id("x", id), as_id("x", str(id))), (id, id))
 
 
 class RoomTests(BodyTestCase):
@@ -159,3 +210,5 @@ class GoodbyeTests(SynchronousTestCase):
         self.assertEqual(
             json.loads(encode_goodbye(CloseReason.REPLACED)), {"reason": "replaced", "code": 4030, "reconnect": False}
         )
+        nodes = json.loads(encode_goodbye(CloseReason.SERVER_STOPPING, nodes=("tcp://a:3101",)))["nodes"]
+        self.assertEqual(nodes, ["tcp://a:3101"])

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.protocol import rpc
+from imd.protocol.timeline import Message, Place
+from imd.protocol.trace import Hop, Step
 
 EXAMPLES: dict[rpc.Value, list[object]] = {
     rpc.Connect("s", 1, "k", 2, "t://r", "web", (3,), "jwt", "::1"): ["s", 1, "k", 2, "t://r", "web", [3], "jwt", "::1"],
@@ -16,10 +18,22 @@ EXAMPLES: dict[rpc.Value, list[object]] = {
     rpc.Renewed(True, ("k",), (("t://r", 3),)): [True, ["k"], [["t://r", 3]]],
     rpc.Receive("s", "k", 2, 1000, b"b", "t://r"): ["s", "k", 2, 1000, b"b", "t://r"],
     rpc.Host("s", 1, "t://r", False): ["s", 1, "t://r", False],
-    rpc.Batch("s", 1, (rpc.Item(rpc.Kind.ROOM, b"p", 2, 3, ("k",), "t://r", 4),)): [
-        "s", 1, [[2, b"p", 2, 3, ["k"], "t://r", 4]],
+    rpc.Batch("s", 1, (rpc.Item(rpc.Kind.ROOM, b"p", 2, 3, ("k",), "t://r", 4, ((5, 6),), (Place(7, "e"),), True, 8),)): [
+        "s", 1, [[2, b"p", 2, 3, ["k"], "t://r", 4, [[5, 6]], [[7, "e"]], True, 8]],
     ],
-    rpc.Outcomes((rpc.Outcome(1, 2, 3, (("slow", 4),), ("k",)),)): [[[1, 2, 3, [["slow", 4]], ["k"]]]],
+    rpc.Outcomes((rpc.Outcome(1, 2, 3, (("slow", 4),), ("k",), 5, 6, (Hop(Step.WRITTEN, 7, "p", "m:1", 8, 1, "d", "r"),)),)): [
+        [[1, 2, 3, [["slow", 4]], ["k"], 5, 6, [["written", 7, "p", "m:1", 8, 1, "d", "r"]]]],
+    ],
+    rpc.Read("s", (rpc.Follow("r:a", 5, "e", 10),)): ["s", [["r:a", 5, "e", 10]]],
+    rpc.Pages((rpc.Page("r:a", Place(7, "e"), False, (Message(6, 1, 2, 3, b"b"),), True),)): [
+        [["r:a", [7, "e"], False, [[6, 1, 2, 3, b"b"]], True]],
+    ],
+    rpc.Acks("s", (rpc.Ack("m:1", "1:phone", 5, "e"),)): ["s", [["m:1", "1:phone", 5, "e"]]],
+    rpc.Send("s", "k", 2, 1000, b"b", "t://r", 3, True, "c"): ["s", "k", 2, 1000, b"b", "t://r", 3, True, "c"],
+    rpc.Sent(1, 2, Place(3, "e")): [1, 2, [3, "e"]],
+    rpc.Refresh("s", "k", 2, "jwt"): ["s", "k", 2, "jwt"],
+    rpc.Refreshed(5, ("t://r",)): [5, ["t://r"]],
+    rpc.Attendances("s", (rpc.Attendance("t://r", 2, True),)): ["s", [["t://r", 2, True]]],
 }  # fmt: skip
 
 

@@ -1,0 +1,37 @@
+"""Op 36."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imd.protocol.ack import decode_ack, encode_ack
+from imd.protocol.body import MAX_RESUME
+from tests.protocol.body_case import BodyTestCase, garbage
+
+
+class AckTests(BodyTestCase):
+    """What a client has handled."""
+
+    def test_golden(self) -> None:
+        """A timeline's name and a seq, the own inbox's name is empty."""
+        self.assertEqual(encode_ack({"": 7, "live://1": 3}), b'{"":7,"live://1":3}')
+
+    @given(st.dictionaries(st.text(max_size=40), st.integers(0, 2**63 - 1), max_size=MAX_RESUME))
+    def test_round_trip(self, seqs: dict[str, int]) -> None:
+        """Any seqs come back."""
+        self.assertEqual(decode_ack(encode_ack(seqs)), seqs)
+
+    def test_refusals(self) -> None:
+        """Seqs that are none, and more timelines than a client can have."""
+        self.assert_all_bad(
+            decode_ack,
+            (
+                *(({"a": seq}, "") for seq in (-1, 2**63, "1", 1.0, True, None)),
+                ({"x" * 256: 1}, "timeline"),
+                ({str(n): 1 for n in range(MAX_RESUME + 1)}, "timelines"),
+            ),
+        )
+
+    @given(garbage("", "a"))
+    def test_garbage(self, body: bytes) -> None:
+        """Any body is seqs or a ProtocolError."""
+        self.assert_value_or_error(decode_ack, body)
