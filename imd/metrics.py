@@ -140,9 +140,9 @@ class Metrics:
             "Messages that left their timelines: acked by some device, or expired.",
             ("state",),
         )
-        self.acks = Counter(
-            "imd_acks",
-            "Acks of devices: moved, repeated (not beyond the last one), stale (of another epoch), beyond (of the head).",
+        self.positions = Counter(
+            "imd_positions",
+            "Acks of devices, as the store took them: moved, repeated, stale (of another epoch), beyond (of the head).",
             ("outcome",),
         )
         self.sends = Counter("imd_sends", "Messages that clients sent, by outcome.", ("outcome",))

@@ -383,7 +383,7 @@ class TimelinesContract(_Case):
         self.assertEqual(await store.timelines.positions(R), {"7:a": 3, "7:b": 1})
         await store.timelines.ack([Ack(R, "7:a", 1, epoch), Ack(R, "7:b", 1, epoch)])
         self.assertEqual(await store.timelines.positions(R), {"7:a": 3, "7:b": 1})
-        self.assertEqual(dict(self.metrics.acks.values), {("moved",): 3, ("repeated",): 2})
+        self.assertEqual(dict(self.metrics.positions.values), {("moved",): 3, ("repeated",): 2})
 
     async def test_acks_that_cannot_be(self) -> None:
         """Of another epoch, of none, beyond the head, of an unknown timeline: dropped and counted."""
@@ -400,7 +400,7 @@ class TimelinesContract(_Case):
         )
         self.assertEqual(await store.timelines.positions(R), {"7:b": 1})
         self.assertEqual(await store.timelines.positions("r:unknown"), {})
-        self.assertEqual(dict(self.metrics.acks.values), {("stale",): 3, ("beyond",): 1, ("moved",): 1})
+        self.assertEqual(dict(self.metrics.positions.values), {("stale",): 3, ("beyond",): 1, ("moved",): 1})
         self.assertEqual((await self.head(store)), Place(1, epoch))  # an ack beyond the head proves nothing
 
     async def test_no_acks(self) -> None:
