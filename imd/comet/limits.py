@@ -37,18 +37,22 @@ class Limits:
     renew_seconds: float = 10  # between renewals; presence's lease is a few times that
     full_cycle_seconds: float = 600  # in which every entry is renewed once
     rooms: int = 100  # that one version-2 client may be in
-    resumes_per_second: float = 1_000  # clients whose timelines are looked up at a handshake, on average; more are sent away
+    resumes_per_second: float = (
+        1_000  # clients whose timelines are looked up at a handshake, on average; more are sent away
+    )
     resumes_burst: int = 2_000  # that may come at once
     reads: int = 4  # requests for timelines under way at logic; what comes meanwhile is gathered into the next
     page_messages: int = 100  # of a timeline, read at a time for one client
-    check_seconds: float = 30  # between two looks at whether a followed timeline went on without its messages coming here
+    check_seconds: float = (
+        30  # between two looks at whether a followed timeline went on without its messages coming here
+    )
     departures: int = 100_000  # connections whose end presence has not been told yet
     stop_seconds: float = 10  # for telling presence, when this process ends
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            if isinstance(value, int | float) and not value > 0:
+            if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
                 raise ConfigError(f"{each.name} must be above zero, not {value}")
 
     @property
