@@ -6,6 +6,15 @@ from pathlib import Path
 
 from imd.config.address import Address, parse_address
 from imd.config.settings import Redis, Registry, Role, Settings
+from imd.protocol.body import MAX_ROOM_BYTES
+from imd.protocol.room_id import SEPARATOR
+
+REQUEST_BYTES = 1024  # of a push's JSON, beside its body
+MERGED_BYTES = 65_536  # of pushes to a room that job may hand over as one (imd.job.batch)
+PACKET_BYTES = 1024  # of a pushed packet in an outbox, beside its body: headers, a room's name, bookkeeping
+PAGE_BYTES = (
+    2 * 2**20
+)  # of the largest message between processes, beside bodies: a page is about 1 MiB and its envelope
 
 _Check = Callable[[Settings, Role], Iterator[str]]
 
@@ -100,6 +109,54 @@ def _backends(settings: Settings, role: Role) -> Iterator[str]:
         yield (
             f"presence.lease_seconds = {settings.presence.lease_seconds:g}: must be at least twice "
             f"comet.renew_seconds = {settings.comet.renew_seconds:g}, or one lost renewal hides every client"
+        )
+
+
+def _rooms(settings: Settings, role: Role) -> Iterator[str]:
+    for name, room in settings.rooms.items():
+        if SEPARATOR in name:
+            right = name.partition(SEPARATOR)[0]
+            yield f"rooms.{name}: a type is what stands before {SEPARATOR} in a room's id; write rooms.{right}"
+        if len(name.encode()) > MAX_ROOM_BYTES - len(SEPARATOR):
+            yield f"rooms.{name}: no room has a type of more than {MAX_ROOM_BYTES - len(SEPARATOR)} bytes"
+        if room.join == "granted" and role in ("imd", "logic") and settings.auth.mode == "trust":
+            yield (
+                f'rooms.{name}.join = "granted": with auth.mode = trust nobody shows a token that names a room, so nobody '
+                'could join; use auth.mode = "token", or join = "members"'
+            )
+
+
+def _timelines(settings: Settings, role: Role) -> Iterator[str]:
+    head_seconds = settings.timelines.head_seconds
+    ages = {f"rooms.{name}.age_seconds": room.age_seconds for name, room in settings.rooms.items() if room.keep}
+    if settings.inboxes.keep:
+        ages["inboxes.age_seconds"] = settings.inboxes.age_seconds
+    for key, seconds in ages.items():
+        if seconds > head_seconds:
+            yield (
+                f"{key} = {seconds:g}: a timeline is forgotten timelines.head_seconds = {head_seconds:g} after its last "
+                "message; raise that, or keep messages for less"
+            )
+
+
+def _sizes(settings: Settings, role: Role) -> Iterator[str]:
+    """What must hold the largest push."""
+    body = settings.push.max_body_bytes
+    if role in ("imd", "logic") and settings.logic.max_request_bytes < body * 4 // 3 + REQUEST_BYTES:
+        yield (
+            f"logic.max_request_bytes = {settings.logic.max_request_bytes}: holds no push of push.max_body_bytes = {body} in "
+            f"base64; give at least {body * 4 // 3 + REQUEST_BYTES}"
+        )
+    held = max(body, MERGED_BYTES) + PACKET_BYTES
+    if role in ("imd", "comet") and settings.comet.outbox_bytes < held:
+        yield (
+            f"comet.outbox_bytes = {settings.comet.outbox_bytes}: does not hold one push of push.max_body_bytes = {body}, or "
+            f"{MERGED_BYTES} bytes of merged ones, for a client that is slow for a moment; give at least {held}"
+        )
+    if settings.rpc.max_message_bytes < PAGE_BYTES + 2 * body:
+        yield (
+            f"rpc.max_message_bytes = {settings.rpc.max_message_bytes}: a page of a timeline, or a batch, with a push of "
+            f"push.max_body_bytes = {body} may be larger; give at least {PAGE_BYTES + 2 * body}"
         )
 
 
@@ -220,6 +277,9 @@ _CHECKS: tuple[_Check, ...] = (
     _tokens,
     _push_keys,
     _backends,
+    _rooms,
+    _timelines,
+    _sizes,
     _redis,
     _zookeeper,
     _rpc,

@@ -5,7 +5,8 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
@@ -91,17 +92,30 @@ def _unknown(kind: type[Section], table: _Tree, where: str) -> Iterator[str]:
             yield f"{where}{key}: no such {noun}{_nearest(key, list(fields), where)}"
             continue
         child = _section(fields[key])
-        rows = value if isinstance(value, list) else [value]
-        for number, row in enumerate(rows if child else ()):
-            if isinstance(row, dict):
-                mark = f"{where}{key}[{number}]." if isinstance(value, list) else f"{where}{key}."
-                yield from _unknown(child, row, mark)  # type: ignore[arg-type]  # child is not None here
+        if child is not None:
+            for path, row in _rows(fields[key], value, f"{where}{key}"):
+                yield from _unknown(child, row, f"{path}.")
+
+
+def _rows(kind: Any, value: Any, where: str) -> Iterator[tuple[str, _Tree]]:
+    """(key path, table) of each table that a value of this kind holds; what is none is for :func:`_wrong` to name."""
+    rows = [(where, value)]
+    if _free_names(kind) and isinstance(value, dict):
+        rows = [(f"{where}.{name}", row) for name, row in value.items()]
+    elif isinstance(value, list):
+        rows = [(f"{where}[{number}]", row) for number, row in enumerate(value)]
+    return ((path, row) for path, row in rows if isinstance(row, dict))
+
+
+def _free_names(kind: Any) -> bool:
+    """Whether it is a table whose keys are the user's own."""
+    return get_origin(kind) is dict
 
 
 def _section(kind: Any) -> type[Section] | None:
     """The table that a field holds, or holds several of."""
-    if get_origin(kind) is tuple:
-        kind = get_args(kind)[0]
+    if get_origin(kind) in (tuple, dict):
+        kind = get_args(kind)[-1 if _free_names(kind) else 0]
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
@@ -115,25 +129,41 @@ def _put(tree: _Tree, source: str, section: str, key: str, text: str) -> None:
     sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
     if section not in sections:
         raise ConfigError(f"{source}: no such section{_nearest(section, list(sections))}")
-    kind = _section(sections[section])
-    if kind is None:
-        raise ConfigError(f"{source}: {section} is a table of free names; set it in the file")
+    kind = _override_type(source, section, sections[section], key)
+    tree.setdefault(section, {})[key] = _read_override(source, f"{section}.{key}.", kind, text)
+
+
+def _override_type(source: str, section: str, kind: Any, key: str) -> Any:
+    """What the value of an override must be. In a table of free names any key is one: a room's type, say."""
+    if _free_names(kind):
+        return get_args(kind)[1]
     keys = {field.name: field.type for field in msgspec.structs.fields(kind)}
     if key not in keys:
         raise ConfigError(f"{source}: no such key{_nearest(key, list(keys), f'{section}.')}")
+    return keys[key]
+
+
+def _read_override(source: str, where: str, kind: Any, text: str) -> Any:
     try:
-        msgspec.convert(text, keys[key])
-        value: Any = text
+        msgspec.convert(text, kind)
+        return text
     except msgspec.ValidationError:
-        try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            value = text
-        try:
-            msgspec.convert(value, keys[key])
-        except msgspec.ValidationError as error:
-            raise ConfigError(f"{source}={text}: {_plain(error, keys[key])}") from None
-    tree.setdefault(section, {})[key] = value
+        pass
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    table = _section(kind)
+    if table is not None and not isinstance(value, dict | list):
+        raise ConfigError(f"{source}={text}: must be a table: {where[:-1]}={{ key = value, … }}")
+    unknown = list(_unknown(table, value, where)) if table is not None and isinstance(value, dict) else []
+    if unknown:
+        raise ConfigError("\n".join(f"{source}: {line}" for line in unknown))
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}={text}: {_plain(error, kind)}") from None
+    return value
 
 
 def _convert(tree: _Tree, source: str) -> Settings:
@@ -145,16 +175,20 @@ def _convert(tree: _Tree, source: str) -> Settings:
 
 
 def _wrong(section: str, key: str, value: Any) -> Iterator[str]:
-    """A line if the value cannot be that key's."""
-    try:
-        msgspec.convert({section: {key: value}}, Settings)
-    except msgspec.ValidationError as error:
-        path = str(error).partition(" - at `$")[2].rstrip("`").lstrip(".")
-        yield f"{path}: {_plain(error, _type_at(path))}"
+    """A line if the value cannot be that key's; of a table below a free name, for each of its own."""
+    free = _free_names(_type_at(section))
+    tables = [{name: item} for name, item in value.items()] if free and isinstance(value, dict) else [value]
+    for each in tables:
+        try:
+            msgspec.convert({section: {key: each}}, Settings)
+        except msgspec.ValidationError as error:
+            path = str(error).partition(" - at `$")[2].rstrip("`").lstrip(".")
+            words = _plain(error, _type_at(path))
+            yield f"{path.replace('[...]', f'.{key}', 1) if free else path}: {words}"
 
 
 def _type_at(path: str) -> Any:
-    """The declared type of a key path such as ``push.keys[0].name``; None where names are free."""
+    """The declared type of a key path such as ``push.keys[0].name`` or ``rooms[...].keep``."""
     kind: Any = Settings
     for name in re.sub(r"\[[^]]*\]", "", path).split("."):
         table = _section(kind)
@@ -168,6 +202,8 @@ def _plain(error: msgspec.ValidationError, kind: Any) -> str:
     """msgspec's words without its path, in the file's terms."""
     if get_origin(kind) is dict and "[...]" in str(error):
         kind = get_args(kind)[1]
+    if get_origin(kind) in (Union, UnionType):  # with None, which is no value in TOML: the key is left out
+        kind = get_args(kind)[0]
     if get_origin(kind) is Literal:
         return f"must be one of {', '.join(get_args(kind))}"
     words = str(error).partition(" - at `$")[0].replace("`", "")

@@ -62,10 +62,13 @@ class Comet(Section, frozen=True):
     packet_burst: Count = 200
     outbox_bytes: Annotated[int, Meta(ge=4096)] = 1_048_576
     slow_policy: SlowPolicy = "disconnect"
-    slow_policies: dict[str, SlowPolicy] = {}  # by room type
     buckets: Count = 32
     turn_channels: Count = 512
     delivery_queue_bytes: Annotated[int, Meta(ge=65_536)] = 67_108_864
+    max_rooms: Annotated[int, Meta(ge=1, le=1000)] = 100
+    resumes_per_second: Count = 1000
+    resume_burst: Count = 2000
+    timeline_check_seconds: Seconds = 30.0
     room_linger_seconds: Seconds = 30.0
     renew_seconds: Seconds = 10.0
     full_renewal_seconds: Seconds = 600.0
@@ -78,6 +81,47 @@ class Logic(Section, frozen=True):
     http: str = "127.0.0.1:3111"
     http_timeout_seconds: Seconds = 30.0
     max_request_bytes: Annotated[int, Meta(ge=1024)] = 4_194_304
+
+
+class Room(Section, frozen=True):
+    """One room type: what holds for the rooms whose ids begin with it."""
+
+    keep: bool = False
+    count: Count = 1000
+    age_seconds: Seconds = 86_400.0
+    slow_policy: SlowPolicy | None = None  # None = comet.slow_policy
+    presence_events: bool = False
+    join: Literal["anyone", "members", "granted"] = "anyone"
+    send: Literal["nobody", "joined", "members"] = "nobody"
+
+
+class Inboxes(Section, frozen=True):
+    """Members' own timelines."""
+
+    keep: bool = True
+    count: Count = 1000
+    age_seconds: Seconds = 604_800.0
+    send: Literal["nobody", "members"] = "nobody"
+
+
+class Timelines(Section, frozen=True):
+    """What holds for kept messages wherever they are kept."""
+
+    head_seconds: Seconds = 7_776_000.0
+
+
+class Devices(Section, frozen=True):
+    """How many connections a member may have."""
+
+    limit: Annotated[int, Meta(ge=0)] = 0  # of one platform; 0 = any number
+    per_platform: dict[str, Annotated[int, Meta(ge=0)]] = {}
+
+
+class Trace(Section, frozen=True):
+    """Whose way is recorded, hop by hop."""
+
+    share: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    keep_seconds: Seconds = 3600.0
 
 
 class PushKey(Section, frozen=True):
@@ -231,6 +275,11 @@ class Settings(Section, frozen=True):
     log: Log = Log()
     admin: Admin = Admin()
     comet: Comet = Comet()
+    rooms: dict[str, Room] = {}
+    inboxes: Inboxes = Inboxes()
+    timelines: Timelines = Timelines()
+    devices: Devices = Devices()
+    trace: Trace = Trace()
     logic: Logic = Logic()
     push: Push = Push()
     auth: Auth = Auth()

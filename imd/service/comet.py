@@ -6,7 +6,7 @@ from typing import ClassVar
 from imd.comet.limits import Limits
 from imd.comet.policy import SlowPolicy
 from imd.comet.server import Server
-from imd.config import Role
+from imd.config import Role, Settings
 from imd.config.check import is_public
 from imd.config.settings import Comet
 from imd.interfaces import Registry
@@ -21,6 +21,7 @@ from imd.service.offer import Offer
 from imd.service.options import Options as RoleOptions
 from imd.service.process import Process
 from imd.service.registration import Registration
+from imd.service.room_types import room_types
 from imd.service.rpc_part import RpcPart
 from imd.transport.rpc_server import RpcServer
 from imd.transport.server_certificate import ServerCertificate
@@ -81,7 +82,7 @@ def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Par
         clock=process.reactor,
         metrics=process.metrics,
         make_key=lambda: token_hex(16),
-        limits=_limits(settings),
+        limits=_limits(process.settings),
         public=any(is_public(text) for text in _addresses(settings).values() if text),
         refused=process.fail,
     )
@@ -151,7 +152,9 @@ def _addresses(settings: Comet) -> dict[str, str]:
     }
 
 
-def _limits(settings: Comet) -> Limits:
+def _limits(whole: Settings) -> Limits:
+    settings = whole.comet
+    policies = {name: room.slow_policy for name, room in whole.rooms.items()}
     return Limits(
         handshake_seconds=settings.handshake_seconds,
         heartbeat_seconds=settings.heartbeat_seconds,
@@ -163,10 +166,16 @@ def _limits(settings: Comet) -> Limits:
         max_body_bytes=settings.max_body_bytes,
         outbox_bytes=settings.outbox_bytes,
         slow_policy=SlowPolicy(settings.slow_policy),
-        slow_policies={room_type: SlowPolicy(policy) for room_type, policy in settings.slow_policies.items()},
+        slow_policies={name: SlowPolicy(policy) for name, policy in policies.items() if policy is not None},
+        room_types=room_types(whole),
+        inboxes_kept=whole.inboxes.keep,
         buckets=settings.buckets,
         deliveries_per_turn=settings.turn_channels,
         delivery_queue_bytes=settings.delivery_queue_bytes,
+        rooms=settings.max_rooms,
+        resumes_per_second=settings.resumes_per_second,
+        resumes_burst=settings.resume_burst,
+        check_seconds=settings.timeline_check_seconds,
         linger_seconds=settings.room_linger_seconds,
         renew_seconds=settings.renew_seconds,
         full_cycle_seconds=settings.full_renewal_seconds,

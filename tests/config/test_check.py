@@ -5,8 +5,9 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.config import Role, load
-from imd.config.check import is_public
+from imd.config.check import MERGED_BYTES, is_public
 from imd.errors import ConfigError
+from imd.job.batch import MAX_MERGED_BYTES
 
 
 class FaultTests(SynchronousTestCase):
@@ -109,3 +110,36 @@ class FaultTests(SynchronousTestCase):
         """A public listener cannot be told to need no key."""
         words = self.refused("logic", "logic.http=0.0.0.0:1", "push.require_key=never")
         self.assertIn("lets anybody push", words)
+
+    def test_a_type_is_what_stands_before_the_name(self) -> None:
+        """A room type with the separator in it, or longer than an id may be, is no room's."""
+        self.assertIn("write rooms.live", self.refused("comet", "rooms.live://1={ keep = true }"))
+        self.assertIn("more than 252 bytes", self.refused("logic", f"rooms.{'x' * 253}={{ keep = true }}"))
+        load("imd", None, {}, [f"rooms.{'x' * 252}={{ keep = true }}"])
+
+    def test_granted_needs_tokens(self) -> None:
+        """Nobody is granted a room where nobody shows a token; a comet does not know how logic authenticates."""
+        words = self.refused("imd", "rooms.live={ join = 'granted' }")
+        self.assertIn('rooms.live.join = "granted": with auth.mode = trust', words)
+        load("comet", None, {}, ["rooms.live={ join = 'granted' }"])
+
+    def test_a_timeline_outlives_its_messages(self) -> None:
+        """An age above the time after which a timeline is forgotten could not be kept; what is not kept has none."""
+        self.assertIn(
+            "rooms.live.age_seconds = 9e+06: a timeline is forgotten timelines.head_seconds = 7.776e+06",
+            self.refused("logic", "rooms.live={ keep = true, age_seconds = 9000000 }"),
+        )
+        self.assertIn("inboxes.age_seconds = 604800", self.refused("imd", "timelines.head_seconds=1000"))
+        load("imd", None, {}, ["timelines.head_seconds=1000", "inboxes.keep=false"])
+
+    def test_the_largest_push_fits_everywhere(self) -> None:
+        """In a request, in a client's outbox, and in a message between processes."""
+        self.assertIn("give at least 88405", self.refused("logic", "logic.max_request_bytes=80000"))
+        self.assertEqual(MERGED_BYTES, MAX_MERGED_BYTES)
+        self.assertIn("give at least 66560", self.refused("comet", "comet.outbox_bytes=65536"))
+        big = "push.max_body_bytes=8000000"
+        words = self.refused("imd", big)
+        for key in ("logic.max_request_bytes", "comet.outbox_bytes", "rpc.max_message_bytes"):
+            self.assertIn(f"{key} = ", words)
+        more = ["comet.outbox_bytes=9000000", "rpc.max_message_bytes=20000000", "logic.max_request_bytes=11000000"]
+        load("imd", None, {}, [big, *more])

@@ -53,9 +53,9 @@ class LoadTests(SynchronousTestCase):
             "imd",
             None,
             {"IMD_SERVER_ID": "7", "IMD_COMET_REUSE_PORT": "true", "IMD_SERVER_ADDRS": '["a", "b"]'},
-            ["comet.buckets=8", "comet.heartbeat_seconds=1.5", 'comet.slow_policies={ live = "drop_oldest" }'],
+            ["comet.buckets=8", "comet.heartbeat_seconds=1.5", "devices.per_platform={ ios = 1 }"],
         )
-        self.assertEqual(settings.comet.slow_policies, {"live": "drop_oldest"})
+        self.assertEqual(settings.devices.per_platform, {"ios": 1})
         self.assertEqual((settings.server.id, settings.server.addrs), ("7", ("a", "b")))
         self.assertEqual(
             (settings.comet.reuse_port, settings.comet.buckets, settings.comet.heartbeat_seconds), (True, 8, 1.5)
@@ -87,8 +87,12 @@ class LoadTests(SynchronousTestCase):
             ("[comet]\nheartbeat_seconds = -1", "comet.heartbeat_seconds: must be a number > 0"),
             ("[auth]\nmode = 'tokn'", "auth.mode: must be one of trust, token"),
             ("comet = 3", "comet: is a table: write [comet]"),
-            ("[comet.slow_policies]\nlive = 'drop'", "comet.slow_policies[...]: must be one of disconnect"),
-            ("[comet]\nslow_policies = 'drop_oldest'", "comet.slow_policies: must be a table, not a text"),
+            ("[rooms.live]\nslow_policy = 'drop'", "rooms.live.slow_policy: must be one of disconnect"),
+            ("[rooms.live]\nkeep = 1", "rooms.live.keep: must be true or false, not a whole number"),
+            ("[rooms.live]\ncount = 0", "rooms.live.count: must be a whole number >= 1"),
+            ("[rooms]\nlive = true", "rooms.live: must be a table, not true or false"),
+            ("[devices]\nper_platform = 'ios'", "devices.per_platform: must be a table, not a text"),
+            ("[devices.per_platform]\nios = -1", "devices.per_platform[...]: must be a whole number >= 0"),
             ("[[push.keys]]\nname='a'\nsha256='b'", "64 hexadecimal digits"),
             ("x = [", "is not TOML"),
             (
@@ -100,15 +104,40 @@ class LoadTests(SynchronousTestCase):
                 self.assertIn(f"{self.path}: {words}" if ":" in words else words, self.refused(text))
         self.assertIn("IMD_COMET_BUCKETS=x: must be a whole number", self.refused(IMD_COMET_BUCKETS="x"))
         self.assertIn("give section.key=value", self.refused(sets=("comet",)))
-        self.assertIn("regions is a table of free names", self.refused(sets=("regions.eu=[]",)))
 
     def test_all_wrong_values_at_once(self) -> None:
         """A line each, so that nobody mends a file in ten starts."""
         refusal = self.refused("[comet]\ntcp = 5\nbuckets = 0\n[log]\nlevel = 'loud'\n[regions]\neu = 5")
         self.assertEqual(
             [line.removeprefix(f"{self.path}: ").partition(":")[0] for line in refusal.splitlines()],
-            ["comet.tcp", "comet.buckets", "log.level", "regions[...]"],
+            ["comet.tcp", "comet.buckets", "log.level", "regions.eu"],
         )
+
+    def test_tables_of_free_names(self) -> None:
+        """A room type and a region are whatever they are called; one can be set whole, by whatever sets a key."""
+        path = self.write("[rooms.live]\nkeep = true\n[rooms.'a b']\njoin = 'members'\n[rooms.'']\ncount = 2")
+        settings = load("imd", path, {"IMD_ROOMS_SCORE": "{ count = 1 }"}, ["regions.eu=['10.0.0.0/8']"])
+        self.assertEqual(
+            {name: (room.keep, room.count, room.join) for name, room in settings.rooms.items()},
+            {
+                "live": (True, 1000, "anyone"),
+                "a b": (False, 1000, "members"),
+                "": (False, 2, "anyone"),
+                "score": (False, 1, "anyone"),
+            },
+        )
+        self.assertEqual(settings.regions, {"eu": ("10.0.0.0/8",)})
+        self.assertEqual(load("imd", path, {}, ["rooms.live={ count = 5 }"]).rooms["live"].keep, False)
+
+    def test_an_unknown_name_below_a_free_one(self) -> None:
+        """Named with its type, in the file and in an override; what is no table is told how to be one."""
+        self.assertIn(
+            "rooms.live.keeep: no such key; did you mean rooms.live.keep?", self.refused("[rooms.live]\nkeeep = 1")
+        )
+        words = "rooms.live.kep: no such key; did you mean rooms.live.keep?"
+        self.assertIn(f"--set rooms.live: {words}", self.refused(sets=("rooms.live={ kep = true }",)))
+        self.assertIn("must be a table: rooms.live={ key = value", self.refused(sets=("rooms.live=true",)))
+        self.assertIn("must be true or false", self.refused(sets=("rooms.live={ keep = 3 }",)))
 
     def test_a_fault_is_where_its_value_is(self) -> None:
         """An impossible value from the environment or the command line is not looked for in the file."""

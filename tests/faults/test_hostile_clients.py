@@ -296,7 +296,7 @@ class OpenSessionTests(HostileClientCase):
 
 
 class MemoryTests(HostileClientCase):
-    SETTINGS = ('comet.slow_policies={ score = "latest_only" }', "comet.max_body_bytes=100000")
+    SETTINGS = ('rooms.score={ slow_policy = "latest_only" }', "comet.max_body_bytes=100000")
 
     def test_reader_that_never_reads(self) -> None:
         """Its outbox is bounded, then it goes as slow_consumer; the room's other members miss nothing."""
