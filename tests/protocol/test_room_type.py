@@ -1,4 +1,4 @@
-"""Room types: a room finds its own."""
+"""What holds for the rooms of a type."""
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -6,17 +6,18 @@ from imd.protocol.room_type import LIVE, Join, Keep, RoomType, RoomTypes, Send
 
 
 class RoomTypesTests(SynchronousTestCase):
-    """By what is before ``://``."""
+    """:class:`RoomTypes`."""
 
-    def test_a_room_has_its_type(self) -> None:
-        """Exactly the type, not a prefix of it."""
-        chat = RoomType(keep=Keep(10, 1000), join=Join.MEMBERS, send=Send.JOINED)
-        types = RoomTypes({"chat": chat})
-        self.assertIs(types.of("chat://1"), chat)
-        for room in ("chats://1", "cha://1", "live://chat", "://chat"):
-            self.assertIs(types.of(room), types.other, room)
+    def test_a_room_has_the_type_before_the_separator(self) -> None:
+        """The name may hold anything, separators too."""
+        chat = RoomType(keep=Keep(10, 1000), send=Send.JOINED)
+        types = RoomTypes({"chat": chat, "": RoomType(join=Join.MEMBERS)})
+        self.assertIs(types.of("chat://a://b"), chat)
+        self.assertEqual(types.of("no separator").join, Join.MEMBERS)
 
-    def test_what_is_not_configured(self) -> None:
-        """Is live, open to anyone, and nobody sends to it from a socket."""
-        other = RoomTypes().of("x://1")
-        self.assertEqual((other.keep, other.join, other.send), (LIVE, Join.ANYONE, Send.NOBODY))
+    def test_an_unknown_type_is_as_goims_rooms_are(self) -> None:
+        """Live, open, and silent towards sockets."""
+        room = RoomTypes().of("live://1")
+        self.assertEqual(
+            (room.keep, room.join, room.send, room.presence_events), (LIVE, Join.ANYONE, Send.NOBODY, False)
+        )
