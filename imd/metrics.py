@@ -95,6 +95,12 @@ class Metrics:
             "imd_packets_in", "Packets from clients, by operation (others are one).", ("operation",)
         )
         self.submitted = Counter("imd_packets_submitted", "Client packets sent on to logic, by result.", ("result",))
+        self.acks = Counter("imd_acks", "Acks of version-2 clients, by what became of them.", ("outcome",))
+        self.attendances = Counter(
+            "imd_attendances",
+            "Comings and goings of members in rooms that tell their members, by what became of them.",
+            ("outcome",),
+        )
         # comet: what was written
         self.deliveries = Counter(
             "imd_deliveries",
@@ -108,6 +114,10 @@ class Metrics:
         self.items_taken = Counter("imd_items_taken", "Items of batches that comet took on.")
         self.items_settled = Counter("imd_items_settled", "Items of which comet knows what became.")
         self.items_left = Counter("imd_items_left", "Items that waited when comet stopped: job hears that it is gone.")
+        # job and comet: one start of each, "<id>@<boot>"
+        self.items_told = Counter(
+            "imd_items_told", "Items of batches that comet answered job for, by pair.", ("job", "comet")
+        )
         self.items_waiting = Gauge("imd_items_waiting", "Items that comet has not offered to all their channels yet.")
         self.outbox_held = Counter("imd_outbox_packets_held", "Pushed packets that had to wait in an outbox.")
         self.outbox_written = Counter("imd_outbox_packets_written", "Those of them that were written after all.")
@@ -181,8 +191,13 @@ class Metrics:
             "imd_packets_given_up", "Packets that were under way when their partition went."
         )
         self.packets_under_way = Gauge("imd_packets_under_way", "Packets addressed whose outcome is not known.")
-        self.items_answered = Counter("imd_items_answered", "Items of batches that a comet answered for.")
-        self.items_unsure = Counter("imd_items_unsure", "Items sent without an answer: perhaps delivered.")
+        # job and comet: one start of each, "<id>@<boot>"
+        self.items_answered = Counter(
+            "imd_items_answered", "Items of batches that a comet answered for, by pair.", ("job", "comet")
+        )
+        self.items_unsure = Counter(
+            "imd_items_unsure", "Items sent without an answer, perhaps delivered, by pair.", ("job", "comet")
+        )
         self.handed_over = Counter(
             "imd_packets_handed_over", "Packets to channels as comets report them, by outcome.", ("outcome",)
         )
@@ -195,6 +210,15 @@ class Metrics:
         self.merged = Counter("imd_pushes_merged", "Room pushes that left in one item with another.")
         self.partitions = Gauge("imd_partitions_owned", "Broker partitions that this job owns now.")
         self.backlog_entries = Gauge("imd_backlog_entries", "Entries in the broker whose outcome is not known yet.")
+        self.broker_appended = Gauge("imd_broker_appended", "Entries ever appended, as the broker itself has counted.")
+        self.broker_committed = Gauge(
+            "imd_broker_committed", "Entries ever committed, as the broker itself has counted."
+        )
+        self.timeline_messages = Gauge(
+            "imd_timeline_messages",
+            "Messages of all timelines, as their store itself has counted: kept, and of those held, acked or expired.",
+            ("state",),
+        )
         self.backlog_oldest_seconds = Gauge("imd_backlog_oldest_seconds", "Age of the oldest of them.")
         # between processes, and to products
         self.rpc_seconds = Histogram(

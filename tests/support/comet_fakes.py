@@ -14,6 +14,7 @@ from imd.comet.server import Server
 from imd.comet.session import Session
 from imd.errors import CloseReason, ImdError
 from imd.metrics import Metrics
+from imd.protocol import rpc
 from imd.protocol.operation import Operation
 from imd.protocol.packet import Packet, encode, walk
 from imd.protocol.rpc import (
@@ -31,6 +32,7 @@ from imd.protocol.rpc import (
     Renew,
     Renewed,
 )
+from imd.protocol.timeline import Message, Place
 
 SERVER = "comet-1"
 BOOT = 1_700_000_000_000
@@ -93,11 +95,25 @@ class FakeLogic:
         self.connected: dict[str, Any] = {}  # fields of Connected that differ from what was asked
         self.renewed = Renewed()  # what the next renewals answer; its rooms are added by ``elsewhere``
         self.elsewhere: dict[str, int] = {}  # room -> members on other comets
+        self.timelines: dict[str, list[Message]] = {}  # what ``read`` finds; see ``keep``
+        self.epoch = "e"  # of all of them
+        self.sent = rpc.Sent(1, 2)  # what ``send`` answers
+        self.refreshed = rpc.Refreshed()  # what ``refresh`` answers
         self._waiting: list[tuple[Any, Deferred[None]]] = []
 
     def of(self, kind: type) -> list[Any]:
         """The requests of one type."""
         return [call for call in self.calls if isinstance(call, kind)]
+
+    def keep(self, timeline: str, *bodies: bytes, operation: int = 1000) -> list[Message]:
+        """Append messages; answers them."""
+        messages = self.timelines.setdefault(timeline, [])
+        first = messages[-1].seq + 1 if messages else 1
+        made = [
+            Message(first + n, 1000 + first + n, 5000 + first + n, operation, body) for n, body in enumerate(bodies)
+        ]
+        messages += made
+        return made
 
     def release(self, kind: type, error: ImdError | None = None) -> None:
         """Answer the oldest waiting request of this type."""
@@ -141,6 +157,38 @@ class FakeLogic:
         return Done()
 
     async def host(self, request: Host) -> Done:
+        await self._answer(request)
+        return Done()
+
+    async def read(self, request: rpc.Read) -> rpc.Pages:
+        await self._answer(request)
+        return rpc.Pages(tuple(map(self._page, request.follows)))
+
+    def _page(self, follow: rpc.Follow) -> rpc.Page:
+        """As a timeline store answers; its window begins at the first message that the timeline has."""
+        messages = self.timelines.get(follow.timeline, [])
+        head = Place(messages[-1].seq if messages else 0, self.epoch)
+        if follow.after < 0:
+            return rpc.Page(follow.timeline, head)
+        if follow.epoch != self.epoch:
+            return rpc.Page(follow.timeline, head, recovered=False)
+        left = [message for message in messages if message.seq > follow.after]
+        recovered = follow.after <= head.seq and (not left or left[0].seq == follow.after + 1)
+        return rpc.Page(follow.timeline, head, recovered, tuple(left[: follow.limit]), len(left) > follow.limit)
+
+    async def ack(self, request: rpc.Acks) -> Done:
+        await self._answer(request)
+        return Done()
+
+    async def send(self, request: rpc.Send) -> rpc.Sent:
+        await self._answer(request)
+        return self.sent
+
+    async def refresh(self, request: rpc.Refresh) -> rpc.Refreshed:
+        await self._answer(request)
+        return self.refreshed
+
+    async def attend(self, request: rpc.Attendances) -> Done:
         await self._answer(request)
         return Done()
 

@@ -4,6 +4,7 @@ from twisted.internet.defer import Deferred
 
 from imd.errors import AuthRefused
 from imd.protocol import rpc
+from imd.protocol.timeline import Place
 
 
 class WillingLogic:
@@ -38,4 +39,19 @@ class WillingLogic:
 
     async def host(self, request: rpc.Host) -> rpc.Done:
         (self.hosted.add if request.wanted else self.hosted.discard)(request.room)
+        return rpc.Done()
+
+    async def read(self, request: rpc.Read) -> rpc.Pages:
+        return rpc.Pages(tuple(rpc.Page(follow.timeline, Place(0, "e")) for follow in request.follows))
+
+    async def ack(self, request: rpc.Acks) -> rpc.Done:
+        return rpc.Done()
+
+    async def send(self, request: rpc.Send) -> rpc.Sent:
+        return rpc.Sent(1, 1)
+
+    async def refresh(self, request: rpc.Refresh) -> rpc.Refreshed:
+        return rpc.Refreshed()
+
+    async def attend(self, request: rpc.Attendances) -> rpc.Done:
         return rpc.Done()
