@@ -36,6 +36,7 @@ class Hop(msgspec.Struct, frozen=True, array_like=True):
     mid: int = 0  # the device's member
     device: str = ""  # the device; empty = not about one
     reason: str = ""  # DROPPED, KEPT: why
+    epoch: str = ""  # STORED: of ``seq``, so that acks can be told from those of another numbering
 
 
 def is_traceparent(text: str) -> bool:
