@@ -1,5 +1,7 @@
 """The broker in memory keeps the contract."""
 
+import time
+
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
@@ -20,6 +22,7 @@ class BrokerMemoryTests(contract.BrokerContract, TestCase):
             partitions=contract.PARTITIONS,
             clock=self.clock,
             metrics=self.metrics,
+            now_ms=lambda: int(time.time() * 1000),
             max_backlog_entries=max_backlog_entries,
             idempotency_seconds=idempotency_seconds,
         )
