@@ -9,9 +9,12 @@ from imd.backend.leases_redis import LeasesRedis
 from imd.backend.presence_redis import PresenceRedis
 from imd.backend.redis import RedisLink
 from imd.backend.rooms_redis import RoomsRedis
+from imd.backend.traces_redis import TracesRedis
 from imd.interfaces import Location
 from imd.metrics import Metrics
 from imd.protocol.push import Push, Target
+from imd.protocol.rpc import Ack
+from imd.protocol.trace import Hop, Step
 from tests.docs.page import Page
 from tests.support.redis_case import RedisCase
 
@@ -65,6 +68,13 @@ class RedisUserTests(RedisCase):
         self.assertTrue(await presence.detach(COMET, "a", 7))
         await leases.release(COMET)
         self.assertEqual(await presence.locate_keys(["b"]), {})
+
+    async def test_traces(self) -> None:
+        """A push is traced, acked, looked at."""
+        traces = TracesRedis(link=await self.link(), clock=Clock(), metrics=Metrics())
+        await traces.note([(1, Hop(Step.STORED, 1, "logic/l1", "m:7", 1, epoch="e"))] * 1001)
+        await traces.acked([Ack("m:7", "7:a", 1, "e")], 2, "logic/l1")
+        self.assertEqual(len(await traces.read(1)), 1000)
 
     async def test_nothing_else(self) -> None:
         """Keys of others and commands of operators are refused."""
