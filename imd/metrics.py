@@ -155,6 +155,11 @@ class Metrics:
             "Acks of devices, as the store took them: moved, repeated, stale (of another epoch), beyond (of the head).",
             ("outcome",),
         )
+        self.epochs = Counter(
+            "imd_epochs_renewed",
+            "Partitions of the store whose timelines got a new epoch, for it was empty, had lost something, or a client said so.",
+            ("reason",),
+        )
         self.sends = Counter("imd_sends", "Messages that clients sent, by outcome.", ("outcome",))
         self.acks = Counter("imd_acks", "Acks of devices that comets brought, by result.", ("result",))
         self.attendances = Counter(

@@ -1,16 +1,22 @@
 """A push as it was ordered, before it has an id: whom it is for, and how it falls apart into the partitions' shares."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, TypeVar
 
 from msgspec import msgpack
 
+from imd.errors import BadRequest
+from imd.logic.keep import LIVE_ONLY, KeepRules
 from imd.protocol.push import Push, Target, partition_of
+from imd.protocol.room_id import split_room_id
+from imd.protocol.room_type import LIVE, Keep
 
 Name = TypeVar("Name", str, int)
+
+MAX_SHARE_MEMBERS = 500  # of one share: it is stored in as many inboxes in one atomic step
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +32,9 @@ class Order:
     speed: int = 0  # all: connections a second; 0 = at once
     idempotency_key: str = ""  # empty = none
     pusher: str = ""  # whose idempotency key it is
+    keep: bool | None = None  # whether timelines keep it; None = as they do by default
+    trace: bool = False  # whether the pusher wants it traced
+    parent: str = ""  # the traceparent that came with it, as it came; empty = none
 
     @property
     def targets(self) -> list[str]:
@@ -33,23 +42,57 @@ class Order:
         has = {Target.KEYS: self.keys, Target.MEMBERS: self.mids, Target.ROOM: self.rooms, Target.ALL: self.all}
         return [target.name.lower() for target, some in has.items() if some]
 
-    def shares(self, id: int, at_ms: int, partitions: int) -> list[tuple[int, Push]]:
-        """(partition, push): one for the keys of each partition, one for the members of each, one for each room, one for all.
+    def check_keep(self, rules: KeepRules) -> None:
+        """Raises :class:`imd.errors.BadRequest`, with what to do, when it asks to keep what is not kept here."""
+        if not self.keep:
+            return
+        if self.keys or self.all:
+            raise BadRequest(
+                "keep: pushes to keys and to all are always live: push to mids or rooms, or leave keep out"
+            )
+        if self.mids and not rules.of_members(True).messages:
+            raise BadRequest("keep: inboxes keep nothing here: set inboxes.keep = true, or leave keep out")
+        for room in self.rooms:
+            if not rules.of_room(room, True).messages:
+                table = split_room_id(room)[0] or '""'
+                raise BadRequest(f"keep: nothing is kept of {room}: set rooms.{table}.keep = true, or leave keep out")
+
+    def shares(
+        self, id: int, at_ms: int, partitions: int, rules: KeepRules = LIVE_ONLY, trace: str = ""
+    ) -> list[tuple[int, Push]]:
+        """(partition, push): one for a partition's keys, one for 500 of its members at most, one for each room, one for all.
 
         Each has its own idempotency key, the same whenever the same order is given again: a partition would otherwise take one
         share of an order for another.
         """
 
-        def share(partition: int, target: Target, of: str = "", **whom: Any) -> tuple[int, Push]:
+        def share(partition: int, target: Target, of: str = "", keep: Keep = LIVE, **whom: Any) -> tuple[int, Push]:
             push = Push(
-                id, at_ms, target, self.operation, self.body, idempotency_key=self._share_key(target, of), **whom
+                id,
+                at_ms,
+                target,
+                self.operation,
+                self.body,
+                idempotency_key=self._share_key(target, of),
+                keep_count=keep.messages,
+                keep_ms=keep.ms if keep.messages else 0,
+                trace=trace,
+                **whom,
             )
             return partition, push
 
+        inboxes = rules.of_members(self.keep)
         return [
             *(share(p, Target.KEYS, keys=keys) for p, keys in _by_partition(self.keys, str, partitions)),
-            *(share(p, Target.MEMBERS, mids=mids) for p, mids in _by_partition(self.mids, str, partitions)),
-            *(share(partition_of(room, partitions), Target.ROOM, room, room=room) for room in self.rooms),
+            *(
+                share(p, Target.MEMBERS, of, inboxes, mids=some)
+                for p, mids in _by_partition(self.mids, str, partitions)
+                for of, some in _parts(mids)
+            ),
+            *(
+                share(partition_of(room, partitions), Target.ROOM, room, rules.of_room(room, self.keep), room=room)
+                for room in self.rooms
+            ),
             *([share(partition_of("", partitions), Target.ALL, speed=self.speed)] if self.all else []),
         ]
 
@@ -67,3 +110,9 @@ def _by_partition(
     for name in names:
         groups[partition_of(text(name), partitions)].append(name)
     return [(partition, tuple(group)) for partition, group in groups.items()]
+
+
+def _parts(mids: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """(what tells it from the others, members): the first needs nothing."""
+    for start in range(0, len(mids), MAX_SHARE_MEMBERS):
+        yield str(start) if start else "", mids[start : start + MAX_SHARE_MEMBERS]

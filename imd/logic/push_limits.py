@@ -17,7 +17,8 @@ class PushLimits:
     body_bytes: int = 65536  # of one push, after base64
     pushes: int = 1000  # in one array
     targets: int = 10_000  # keys, members and rooms of one push together
-    stored_bytes: int = 16 * 1024 * 1024  # bodies of one call as the broker stores them: one a partition, one a room
+    # Bodies of one call as they are stored: one for each share of the broker's, and one more for each timeline.
+    stored_bytes: int = 16 * 1024 * 1024
 
     def check(self, order: Order) -> None:
         """Raises :class:`imd.errors.BadRequest` naming the field, or :class:`imd.errors.BodyTooLarge`."""

@@ -42,9 +42,14 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_base64: str | None = None  # the body as any bytes, in standard base64 with padding
     idempotency_key: str = ""  # the same push with the same key within the broker's window is stored once; empty = none
     speed: Annotated[int, Meta(ge=0, le=INT32.stop - 1)] = 0  # with ``to.all``: connections a second; 0 = at once
+    keep: bool | None = None  # whether timelines keep it for who is away; null = members' as inboxes do, rooms' by type
+    trace: bool = False  # whether what becomes of it is recorded
 
-    def order(self, pusher: str = "") -> Order:
-        """What it asks for, as ``pusher`` asks it. Raises :class:`imd.errors.BadRequest` naming the field."""
+    def order(self, pusher: str = "", parent: str = "") -> Order:
+        """What it asks for, as ``pusher`` asks it, with the traceparent that came with it.
+
+        Raises :class:`imd.errors.BadRequest` naming the field.
+        """
         rooms = (self.to.room, *self.to.rooms) if self.to.room is not None else self.to.rooms
         return Order(
             operation=self.op,
@@ -56,6 +61,9 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             speed=self.speed,
             idempotency_key=self.idempotency_key,
             pusher=pusher,
+            keep=self.keep,
+            trace=self.trace,
+            parent=parent,
         )
 
     def scopes(self) -> list[str]:
@@ -85,8 +93,10 @@ class Result(Enum):
     CONFLICT = "conflict"  # its idempotency key was used for a different push; ``id`` is that one's
 
 
-class PushResult(msgspec.Struct, frozen=True):
-    """The answer to one push."""
+class PushResult(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The answer to one push. Where it stands is told of a push to one timeline: of many, nobody could say which."""
 
     id: str  # 64 bits in decimal: more than JavaScript's numbers hold
     result: Result
+    seq: int = 0  # its place in its timeline; left out when it is live, or kept in several
+    epoch: str = ""  # of ``seq``

@@ -161,19 +161,23 @@ class GoimApi:
         self._authorize(request, "push:keys")
         if not query.keys:
             return json_response(Envelope(REQUEST_ERROR, "keys: at least one"))  # with 200, as in goim
-        return _pushed(await self._pusher.push_keys(query.operation, request.body, query.keys))
+        return _pushed(await self._pusher.push_keys(query.operation, request.body, query.keys, _traceparent(request)))
 
     async def push_mids(self, request: Request, query: ToMembers) -> Response:
         self._authorize(request, "push:members")
-        return _pushed(await self._pusher.push_members(query.operation, request.body, query.mids))
+        return _pushed(
+            await self._pusher.push_members(query.operation, request.body, query.mids, _traceparent(request))
+        )
 
     async def push_room(self, request: Request, query: ToRoom) -> Response:
         self._authorize(request, f"push:room:{query.type}")
-        return _pushed(await self._pusher.push_room(query.operation, request.body, room_id(query.type, query.room)))
+        room = room_id(query.type, query.room)
+        return _pushed(await self._pusher.push_room(query.operation, request.body, room, _traceparent(request)))
 
     async def push_all(self, request: Request, query: ToAll) -> Response:
         self._authorize(request, "push:all")
-        return _pushed(await self._pusher.push_all(query.operation, request.body, max(0, query.speed)))
+        speed = max(0, query.speed)
+        return _pushed(await self._pusher.push_all(query.operation, request.body, speed, _traceparent(request)))
 
     async def online_top(self, request: Request, query: OfType) -> Response:
         return _answer(await self._online.top(query.type, query.limit))
@@ -192,6 +196,10 @@ class GoimApi:
 
     def _authorize(self, request: Request, scope: str) -> None:
         self._keys.authorize(request.header("authorization"), [scope])
+
+
+def _traceparent(request: Request) -> str:
+    return request.header("traceparent")
 
 
 def _answer(data: Any) -> Response:

@@ -27,7 +27,8 @@ PushAnswer = PushResult | list[PushResult]
 DETAIL = """One push, or an array of them. An array is accepted whole or refused whole: a fault names its item, `[2].to.keys`.
 200 means that the broker has them all. Each answer has the push's id and its result: `accepted`, `repeated` (by its idempotency
 key; the id is the earlier push's), or, in an array, `conflict` (the idempotency key was used for a different push; alone that
-is 409). After 503 or 504 it is not known whether the push was accepted: try again with the same idempotency key."""
+is 409). A push that one timeline keeps is told its place there, `seq` and `epoch`. After 503 or 504 it is not known whether
+the push was accepted: try again with the same idempotency key."""
 
 
 class PushApi:
@@ -73,7 +74,8 @@ class PushApi:
         body = self._decode(request.body)
         pushes = body if isinstance(body, list) else [body]
         pusher = self._keys.authorize(authorization, _scopes(pushes))
-        results = await self._pusher.push(pushes, pusher=pusher) if pushes else []
+        traceparent = request.header("traceparent")
+        results = await self._pusher.push(pushes, pusher=pusher, traceparent=traceparent) if pushes else []
         if isinstance(body, list):
             return json_response(results)
         if results[0].result is Result.CONFLICT:
