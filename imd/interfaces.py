@@ -158,7 +158,9 @@ class Receipt(NamedTuple):
     id: int  # the push's; for a repeated idempotency key the earlier push's
     repeated: bool = False  # nothing was stored: this idempotency key had been used for the same push
     conflict: bool = False  # nothing was stored: it had been used for a different one
-    places: tuple[Place, ...] = ()  # one for each of the push's timelines, in their order; for a repeated one the earlier's
+    places: tuple[
+        Place, ...
+    ] = ()  # one for each of the push's timelines, in their order; for a repeated one the earlier's
 
 
 class Entry(NamedTuple):
@@ -254,6 +256,24 @@ class Timelines(Protocol):
 
     async def totals(self) -> Totals:
         """Over all partitions."""
+
+
+class Sighting(NamedTuple):
+    """What a process saw of a partition of a store: of whatever is not there afterwards, something is lost."""
+
+    epoch: str  # of the partition
+    tenure: str  # of one run of the product over these data
+    appended: int  # how many pushes it had taken
+
+
+class Witness(Protocol):
+    """Remembers what was seen of a store, outside of it, while no process runs. Losing it does no harm to what is proven by others."""
+
+    async def recall(self) -> Mapping[int, Sequence[Sighting]]:
+        """Partition -> what was seen last, by any process. Raises :class:`imd.errors.Unavailable`."""
+
+    def note(self, partition: int, sightings: Sequence[Sighting]) -> None:
+        """This was seen. Written soon, not at once: it may come short of the truth, never go beyond it."""
 
 
 class Traces(Protocol):
