@@ -158,9 +158,7 @@ class Receipt(NamedTuple):
     id: int  # the push's; for a repeated idempotency key the earlier push's
     repeated: bool = False  # nothing was stored: this idempotency key had been used for the same push
     conflict: bool = False  # nothing was stored: it had been used for a different one
-    places: tuple[
-        Place, ...
-    ] = ()  # one for each of the push's timelines, in their order; for a repeated one the earlier's
+    places: tuple[Place, ...] = ()  # of each of the push's timelines, in their order; for a repeated one the earlier's
 
 
 class Entry(NamedTuple):
@@ -195,8 +193,8 @@ class Broker(Protocol):
         """
 
     async def rewind(self, partition: int) -> int:
-        """A new owner begins: the next ``read`` starts at the first entry that was not committed. Answers the owner's fence: it is
-        higher than every earlier owner's (at least ms since the epoch, so that it rises though the store was lost)."""
+        """A new owner begins: the next ``read`` starts at the first entry that was not committed. Answers the owner's fence: it
+        is higher than every earlier owner's (at least ms since the epoch, so that it rises though the store was lost)."""
 
     async def read(self, partition: int, limit: int, wait_seconds: float) -> list[Entry]:
         """The next entries in order, at most ``limit``; empty when none came within ``wait_seconds``.
@@ -267,7 +265,7 @@ class Sighting(NamedTuple):
 
 
 class Witness(Protocol):
-    """Remembers what was seen of a store, outside of it, while no process runs. Losing it does no harm to what is proven by others."""
+    """Remembers what was seen of a store, outside of it, while no process runs."""
 
     async def recall(self) -> Mapping[int, Sequence[Sighting]]:
         """Partition -> what was seen last, by any process. Raises :class:`imd.errors.Unavailable`."""
