@@ -1,12 +1,18 @@
 """The ledger: in each layer, what went in has come out, or is still there. Read from the counters of one process or many."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from imd.metrics import Histogram, Metrics
 
 Labels = Mapping[str, str]
-SHARED = frozenset({"imd_backlog_entries"})  # each job tells the whole of it: the largest figure counts, not the sum
+# Each job tells the whole of it, or nothing when it owns no partition: the largest figure counts, not the sum.
+SHARED = frozenset(
+    {"imd_backlog_entries", "imd_broker_appended", "imd_broker_committed", "imd_timeline_messages"},
+)
+PROCESS = "imd_process"  # each process tells its own name, as pairs have it
+PAIR = ("job", "comet")  # the labels of what both ends of a pair of processes count
 
 
 class Figures:
@@ -33,6 +39,11 @@ class Figures:
             for values, figure in figures.items():
                 self.add(metric.name, dict(zip(metric.labels, values, strict=True)), figure)
 
+    @property
+    def processes(self) -> frozenset[str]:
+        """The names of those that were added."""
+        return frozenset(labels["name"] for labels, _ in self.of(PROCESS))
+
     def of(self, name: str) -> Sequence[tuple[Labels, float]]:
         """(labels, figure) of each sample of a metric."""
         return [(dict(key), figure) for key, figure in self._samples.get(name, {}).items()]
@@ -51,11 +62,11 @@ class Term:
     by: str = ""  # a label
     where: Callable[[Labels], bool] = _any  # which samples
 
-    def sums(self, figures: Figures) -> dict[str, int]:
-        """What it is called -> how many; without those that are none."""
+    def sums(self, figures: Figures, pair: tuple[str, ...] = ()) -> dict[str, int]:
+        """What it is called -> how many, of that ``pair`` if one is named; without those that are none."""
         sums: dict[str, int] = {}
         for labels, figure in figures.of(self.metric):
-            if figure and self.where(labels):
+            if figure and self.where(labels) and (not pair or _pair(labels) == pair):
                 called = self.words or labels[self.by]
                 sums[called] = sums.get(called, 0) + round(figure)
         return sums
@@ -66,7 +77,8 @@ class Account:
     """*entered = left + pending* holds at every moment within a process, and between processes when nothing moves.
 
     ``unsure`` are those for which an answer was lost: they may have gone to the other side or not, so that *entered* may be
-    short by up to as many.
+    short by up to as many. It may be short by any number where a store has counted what ``others`` did too: processes that
+    ended, or were not asked. (It is never long for that reason.)
     """
 
     layer: str
@@ -75,16 +87,40 @@ class Account:
     left: Sequence[Term]
     pending: Sequence[Term] = ()
     unsure: Sequence[Term] = ()
+    others: str = ""  # what they are called; empty = everybody who counts was asked, or took both sides along
+    paired: bool = False  # one side is a job's, the other a comet's: balanced for each pair of those that were asked
 
     def balance(self, figures: Figures) -> "Balance":
         """As the figures have it."""
+        if self.paired:
+            return self._by_pairs(figures)
         entered, left, pending, unsure = (
             _sums(terms, figures) for terms in (self.entered, self.left, self.pending, self.unsure)
         )
+        return self._balance(entered, left, pending, sum(unsure.values()))
+
+    def _balance(
+        self, entered: dict[str, int], left: Mapping[str, int], pending: Mapping[str, int], unsure: int
+    ) -> "Balance":
         difference = sum(entered.values()) - sum(left.values()) - sum(pending.values())
         if difference < 0:
-            difference = min(0, difference + sum(unsure.values()))
-        return Balance(self.layer, self.unit, entered, left, pending, sum(unsure.values()), difference)
+            difference = min(0, difference + unsure)
+            if difference and self.others:
+                entered, difference = {**entered, self.others: -difference}, 0
+        return Balance(self.layer, self.unit, entered, left, pending, unsure, difference)
+
+    def _by_pairs(self, figures: Figures) -> "Balance":
+        """What belongs to a process that ended, or was not asked, has no other side: it is left out, by that one's name."""
+        found, left_out = Balance(self.layer, self.unit, {}, {}, {}, 0, 0), Counter[str]()
+        terms = (*self.entered, *self.left, *self.unsure)
+        pairs = {_pair(labels) for term in terms for labels, _ in figures.of(term.metric)}
+        for pair in sorted(pairs):
+            sides = [_sums(terms, figures, pair) for terms in (self.entered, self.left, self.pending, self.unsure)]
+            if absent := [name for name in pair if name not in figures.processes]:
+                left_out[", ".join(absent)] += max(sum(sides[0].values()), sum(sides[1].values()))
+            else:
+                found = found.plus(self._balance(sides[0], sides[1], sides[2], sum(sides[3].values())))
+        return replace(found, left_out={name: count for name, count in left_out.items() if count})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,12 +134,36 @@ class Balance:
     pending: Mapping[str, int]
     unsure: int  # of which nobody knows
     difference: int  # those without a count: 0, or something was lost or counted twice
+    left_out: Mapping[str, int] = field(default_factory=dict)  # process -> how many it alone could account for
+
+    def plus(self, other: "Balance") -> "Balance":
+        """Both, as one. What one is short of the other cannot make up for."""
+        difference = self.difference + other.difference
+        if self.difference * other.difference < 0:
+            difference = abs(self.difference) + abs(other.difference)
+        return Balance(
+            self.layer,
+            self.unit,
+            _added(self.entered, other.entered),
+            _added(self.left, other.left),
+            _added(self.pending, other.pending),
+            self.unsure + other.unsure,
+            difference,
+        )
 
 
-def _sums(terms: Sequence[Term], figures: Figures) -> dict[str, int]:
+def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
+
+
+def _pair(labels: Labels) -> tuple[str, ...]:
+    return tuple(labels[name] for name in PAIR)
+
+
+def _sums(terms: Sequence[Term], figures: Figures, pair: tuple[str, ...] = ()) -> dict[str, int]:
     sums: dict[str, int] = {}
     for term in terms:
-        for called, figure in term.sums(figures).items():
+        for called, figure in term.sums(figures, pair).items():
             sums[called] = sums.get(called, 0) + figure
     return sums
 
@@ -124,6 +184,13 @@ def _before_outbox(labels: Labels) -> bool:
 _STORED = Term("imd_pushes_published", "stored")
 _TAKEN = Term("imd_pushes_taken", "taken")
 _COMMITTED = Term("imd_pushes_committed", "committed")
+_APPENDED = Term("imd_broker_appended", "appended")
+OTHERS = "by processes that ended or were not asked"
+
+
+def _messages(state: str) -> Term:
+    return Term("imd_timeline_messages", state, where=lambda labels: labels["state"] == state)
+
 
 ACCOUNTS = (
     Account(
@@ -141,12 +208,26 @@ ACCOUNTS = (
         [Term("imd_pushes_offering", "not answered")],
     ),
     Account(
+        "append",
+        "entries",
+        [_STORED],
+        [_APPENDED],
+        unsure=[Term("imd_pushes_unpublished", "unknown", where=lambda labels: labels["reason"] == "unknown")],
+        others=OTHERS,
+    ),
+    Account(
+        "timelines",
+        "messages",
+        [_messages("kept")],
+        [_messages("acked"), _messages("expired")],
+        [_messages("held")],
+    ),
+    Account(
         "broker",
         "entries",
-        [_STORED, Term("imd_backlog_found", "found at start")],
-        [_COMMITTED],
+        [_APPENDED],
+        [Term("imd_broker_committed", "committed")],
         [Term("imd_backlog_entries", "waiting")],
-        [Term("imd_pushes_unpublished", "unknown", where=lambda labels: labels["reason"] == "unknown")],
     ),
     Account(
         "read",
@@ -154,6 +235,13 @@ ACCOUNTS = (
         [_TAKEN, Term("imd_drops", by="reason", where=_dropped("broker"))],
         [_COMMITTED, Term("imd_pushes_given_up", "to come again")],
         [Term("imd_pushes_uncommitted", "not committed")],
+    ),
+    Account(
+        "commit",
+        "entries",
+        [_COMMITTED],
+        [Term("imd_broker_committed", "committed, as the broker counts")],
+        others=OTHERS,
     ),
     Account(
         "settle",
@@ -174,15 +262,17 @@ ACCOUNTS = (
             Term("imd_packets_moved", "addressed again"),
             Term("imd_packets_given_up", "to come again"),
             Term("imd_drops", by="reason", where=_dropped("job")),
+            Term("imd_packets_deferred", "left to the timeline"),
         ],
         [Term("imd_packets_under_way", "under way")],
     ),
     Account(
         "hand over",
         "items",
-        [Term("imd_items_answered", "answered")],
-        [Term("imd_items_settled", "settled")],
+        [Term("imd_items_answered", "answered, as job heard")],
+        [Term("imd_items_told", "answered by comet")],
         unsure=[Term("imd_items_unsure", "unknown")],
+        paired=True,
     ),
     Account(
         "comet",
@@ -205,7 +295,12 @@ ACCOUNTS = (
         [Term("imd_outbox_packets", "still held")],
     ),
 )
-"""From the back end's request to the client's connection, in the order in which a push goes; see docs/operations.md."""
+"""From the back end's request to the client's connection, in the order in which a push goes; see docs/operations.md.
+
+"append" and "commit" compare what processes have counted with what the store has, which outlives them; "broker" and
+"timelines" are the store's own, and hold whoever ended. "hand over" compares the two ends of each job and comet. All others
+have both sides in one process, and vanish with it.
+"""
 
 
 def balances(figures: Figures) -> list[Balance]:

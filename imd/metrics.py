@@ -29,6 +29,23 @@ class Counter:
         return self.values.get(values, 0)
 
 
+class PairCounter(Counter):
+    """A counter whose labels name starts of processes, which come and go: of the ``bound`` that counted last. The others are
+    summed up as ``earlier``."""
+
+    __slots__ = ()
+    bound = 1024
+
+    def add(self, amount: float = 1, *values: str) -> None:
+        """See :meth:`Counter.add`."""
+        assert len(values) == len(self.labels), (self.name, values)
+        self.values[values] = self.values.pop(values, 0) + amount  # last in order
+        if len(self.values) > self.bound:
+            earlier = ("earlier",) * len(values)
+            oldest = next(key for key in self.values if key != earlier)
+            self.values[earlier] += self.values.pop(oldest)
+
+
 class Gauge:
     """A figure of now, asked for when it is rendered, or set."""
 
@@ -115,7 +132,7 @@ class Metrics:
         self.items_settled = Counter("imd_items_settled", "Items of which comet knows what became.")
         self.items_left = Counter("imd_items_left", "Items that waited when comet stopped: job hears that it is gone.")
         # job and comet: one start of each, "<id>@<boot>"
-        self.items_told = Counter(
+        self.items_told = PairCounter(
             "imd_items_told", "Items of batches that comet answered job for, by pair.", ("job", "comet")
         )
         self.items_waiting = Gauge("imd_items_waiting", "Items that comet has not offered to all their channels yet.")
@@ -197,10 +214,10 @@ class Metrics:
         )
         self.packets_under_way = Gauge("imd_packets_under_way", "Packets addressed whose outcome is not known.")
         # job and comet: one start of each, "<id>@<boot>"
-        self.items_answered = Counter(
+        self.items_answered = PairCounter(
             "imd_items_answered", "Items of batches that a comet answered for, by pair.", ("job", "comet")
         )
-        self.items_unsure = Counter(
+        self.items_unsure = PairCounter(
             "imd_items_unsure", "Items sent without an answer, perhaps delivered, by pair.", ("job", "comet")
         )
         self.handed_over = Counter(
@@ -238,17 +255,11 @@ class Metrics:
         )
         self.links = Gauge("imd_links", "RPC peers by role and state (up, down).", ("role", "state"))
         # the process
+        self.process = Gauge("imd_process", "1 for this process, by its name in the ledger: <id>@<boot>.", ("name",))
         self.start_time_seconds = Gauge(
             "process_start_time_seconds", "When it started, in seconds since the epoch: its counters begin there."
         )
         self.reactor_lag_seconds = Histogram("imd_reactor_lag_seconds", "How late a timer of the reactor was.", SECONDS)
-
-    def missed(self, packets: int, reason: str, *, kept: bool) -> None:
-        """Job handed these packets to nobody: they are dropped, or, when they are kept, left to their timelines."""
-        if kept:
-            self.deferred.add(packets, reason)
-        else:
-            self.drops.add(packets, "job", reason)
 
     def all(self) -> list[Counter | Gauge | Histogram]:
         """Every metric, as declared."""

@@ -33,6 +33,13 @@ class FiguresTests(SynchronousTestCase):
             figures.add("imd_backlog_entries", {}, figure)
         self.assertEqual(figures.of("imd_backlog_entries"), [({}, 7)])
 
+    def test_who_was_asked(self) -> None:
+        """Each process tells its name."""
+        figures = Figures()
+        for name in ("job1@1", "comet1@2"):
+            figures.add("imd_process", {"name": name}, 1)
+        self.assertEqual(figures.processes, {"job1@1", "comet1@2"})
+
     def test_of_this_process(self) -> None:
         """Counters, gauges that are set, and gauges that are read; no histograms."""
         metrics = Metrics()
@@ -71,6 +78,40 @@ class AccountTests(SynchronousTestCase):
         self.assertEqual(self.balance(**{"in": 5, "out": 8, "unsure": 2}).difference, -1)
         self.assertEqual(self.balance(**{"in": 5, "out": 4, "unsure": 2}).difference, 1)
 
+    def test_others(self) -> None:
+        """What a store has beyond what was counted is theirs who were not asked; what it lacks is nobody's."""
+        account = Account("x", "y", [Term("in", "in")], [Term("out", "out")], others="by others")
+        for entered, left, difference, others in ((5, 7, 0, 2), (5, 5, 0, None), (5, 4, 1, None)):
+            figures = Figures()
+            figures.add("in", {}, entered)
+            figures.add("out", {}, left)
+            balance = account.balance(figures)
+            self.assertEqual((balance.difference, balance.entered.get("by others")), (difference, others))
+
+    def test_pairs(self) -> None:
+        """Each pair of those that were asked balances for itself; what concerns a process that was not is left out by name."""
+        account = Account("x", "y", [Term("in", "in")], [Term("out", "out")], unsure=[Term("unsure", "?")], paired=True)
+
+        def balance(*samples: tuple[str, str, str, int]) -> Balance:
+            figures = Figures()
+            for name in ("j1", "j2", "c1", "c2"):
+                figures.add("imd_process", {"name": name}, 1)
+            for metric, job, comet, figure in samples:
+                figures.add(metric, {"job": job, "comet": comet}, figure)
+            return account.balance(figures)
+
+        self.assertEqual(balance().difference, 0)
+        good = balance(("in", "j1", "c1", 5), ("out", "j1", "c1", 5), ("in", "j2", "c1", 1), ("out", "j2", "c1", 1))
+        self.assertEqual((good.entered, good.left, good.difference, good.left_out), ({"in": 6}, {"out": 6}, 0, {}))
+        dead = balance(("in", "j1", "dead", 5), ("out", "gone", "c1", 3), ("in", "gone", "dead", 0))
+        self.assertEqual((dead.difference, dead.left_out), (0, {"dead": 5, "gone": 3}))
+        self.assertEqual(balance(("in", "j1", "c1", 5)).difference, 5)
+        unsure = (("out", "j1", "c1", 5), ("unsure", "j1", "c1", 4))
+        self.assertEqual(balance(*unsure).difference, -1)
+        self.assertEqual(balance(*unsure, ("in", "j1", "c1", 1)).difference, 0)
+        crossed = balance(("in", "j1", "c1", 5), ("out", "j2", "c1", 5))
+        self.assertEqual(crossed.difference, 10, "one pair's surplus hides another's loss")
+
     def test_terms(self) -> None:
         """One sum in words, or one for each value of a label; where it says so, of some samples only."""
         figures = Figures()
@@ -106,6 +147,26 @@ class AccountsTests(SynchronousTestCase):
             metrics.drops.add(1, layer, reason)
             self.assertEqual(differences(metrics), expected)
 
+    def test_what_the_store_lost(self) -> None:
+        """Of entries and of messages: found by the store's own figures, whoever is gone."""
+        metrics = Metrics()
+        metrics.broker_appended.set(5)
+        metrics.backlog_entries.set(4)
+        metrics.timeline_messages.set(3, "kept")
+        metrics.timeline_messages.set(1, "held")
+        metrics.timeline_messages.set(1, "acked")
+        self.assertEqual(differences(metrics), {"broker": 1, "timelines": 1})
+        metrics.offered.add(6, "room")
+        metrics.published.add(6, "room")
+        self.assertEqual(differences(metrics), {"append": 1, "broker": 1, "timelines": 1})
+
+    def test_a_kept_packet_is_left_to_its_timeline(self) -> None:
+        """That is no drop, and no loss."""
+        metrics = Metrics()
+        metrics.addressed.add(1)
+        metrics.deferred.add(1, "not_connected")
+        self.assertEqual(differences(metrics), {})
+
     def test_nothing_balances(self) -> None:
         """A process that has just started."""
         self.assertEqual(differences(Metrics()), {})
@@ -118,7 +179,11 @@ class AccountsTests(SynchronousTestCase):
         metrics.taken.add(1, "room")
         metrics.settled.add(1, "room")
         metrics.committed.add(1)
-        metrics.items_unsure.add(1)
+        metrics.broker_appended.set(1)
+        metrics.broker_committed.set(1)
+        metrics.process.set(1, "me@1")
+        metrics.items_unsure.add(1, "me@1", "me@1")
+        metrics.items_told.add(1, "me@1", "me@1")
         metrics.items_taken.add(1)
         metrics.items_settled.add(1)
         self.assertEqual(differences(metrics), {})

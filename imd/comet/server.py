@@ -170,7 +170,9 @@ class Server:
             raise BadRequest(f"this is {edge.server} boot {edge.boot}, not {request.server} boot {request.boot}")
         if self._stopping:
             raise PeerUnavailable("this comet is stopping")
-        return await self._delivery.deliver(request.items)
+        outcomes = await self._delivery.deliver(request.items)
+        self._metrics.items_told.add(len(outcomes.outcomes), request.sender, f"{edge.server}@{edge.boot}")
+        return outcomes
 
     def _check(self, channel: Channel) -> None:
         """Somebody says that this channel may be another server's by now. A word can be late, so presence is asked."""

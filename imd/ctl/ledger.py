@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 
 from imd.ctl.admin_api import AdminApi
 from imd.ctl.failure import run
-from imd.ledger import Balance, Figures, balances
+from imd.ledger import OTHERS, Balance, Figures, balances
 
 UNBALANCED = 3  # the exit status
 LOOK_SECONDS = 0.5  # between two looks
@@ -49,9 +49,9 @@ def ledger(**options: Any) -> None:
     Adds up what the processes have counted, and prints for each layer what went in, came out and is still there. The
     difference is what nobody accounts for: 0 everywhere, or exit status 3.
 
-    While pushes are on their way the processes are not asked at the same instant, and a job looks at the broker's backlog every
-    5 seconds: that is what --wait is for. A process that ended took its counters along, so name every process, and all since
-    the same start.
+    While pushes are on their way the processes are not asked at the same instant, and a job looks at what the broker and the
+    timelines have counted every 5 seconds: that is what --wait is for. Name every process that lives. What one that ended
+    was alone to know is left out, and said; nothing that it had accepted is: the store counts that itself.
 
     \b
     imdctl ledger
@@ -73,7 +73,8 @@ def ledger(**options: Any) -> None:
                 break
             await deferLater(reactor, LOOK_SECONDS)
         starts = dict(zip(options["admins"], started, strict=True))
-        click.echo(as_json(found, starts) if options["as_json"] else as_text(found))
+        words = remarks(found)
+        click.echo(as_json(found, starts) if options["as_json"] else "\n".join([as_text(found), *words]))
         if not balanced:
             click.echo(explanation(found, starts), err=True)
         return 0 if balanced else UNBALANCED
@@ -103,12 +104,25 @@ def as_json(found: Sequence[Balance], starts: Mapping[str, float]) -> str:
             "out": balance.left,
             "pending": balance.pending,
             "unsure": balance.unsure,
+            "left_out": balance.left_out,
             "difference": balance.difference,
         }
         for balance in found
     ]
     balanced = not any(balance.difference for balance in found)
-    return msgspec.json.encode({"balanced": balanced, "accounts": accounts, "started": starts}).decode()
+    found_all = {"balanced": balanced, "accounts": accounts, "started": starts, "remarks": remarks(found)}
+    return msgspec.json.encode(found_all).decode()
+
+
+def remarks(found: Sequence[Balance]) -> list[str]:
+    """What the balances could not include, in words."""
+    said = []
+    for balance in found:
+        if others := balance.entered.get(OTHERS):
+            said.append(f"{balance.layer}: {others} {balance.unit} {OTHERS}; only the store has counted them.")
+        for name, count in sorted(balance.left_out.items()):
+            said.append(f"{balance.layer}: left out {count} {balance.unit} with {name}, which ended or was not asked.")
+    return said
 
 
 def explanation(found: Sequence[Balance], starts: Mapping[str, float]) -> str:
@@ -117,7 +131,7 @@ def explanation(found: Sequence[Balance], starts: Mapping[str, float]) -> str:
     lines = [f"Not balanced: {layers}."]
     if any(balance.pending for balance in found):
         lines.append("Some are still under way: when traffic has ended, look again.")
-    lines.append("The counters of a process that ended, or was not asked, are missing. Those that were asked began at:")
+    lines.append("The counters of a process that was not asked are missing. Those that were asked began at:")
     lines += [f"  {_moment(start)}  {admin}" for admin, start in sorted(starts.items(), key=lambda item: item[1])]
     return "\n".join(lines)
 

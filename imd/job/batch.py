@@ -7,12 +7,14 @@ from typing import TypeVar
 
 from imd.job.delivery import Delivery
 from imd.job.parcel import Parcel
+from imd.protocol.operation import Operation
 from imd.protocol.push import Target
 from imd.protocol.rpc import Item
 
 MAX_BATCH_BYTES = 1024 * 1024  # of packets and keys in a request: well below the links' limit of a message
 MAX_BATCH_ITEMS = 1_000
 MAX_ITEM_KEYS = 10_000
+PLACE_BYTES = 40  # a place (an epoch is some 30 bytes), or a mark
 MAX_MERGED_BYTES = 64 * 1024  # of one item: every receiver's outbox takes it whole
 
 K = TypeVar("K")
@@ -22,22 +24,29 @@ def merge(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
     """Pushes that leave in one item: those to one room, in order; every other push alone.
 
     No push waits for another: only what was read together is merged. The order of pushes to the same target stays; a group
-    stands where its first push stood.
+    stands where its first push stood. Kept pushes and live ones are not merged, and alone goes what comets treat as one of a
+    kind: a traced push, and a presence event.
     """
     groups: list[list[Delivery]] = []
     rooms: dict[str, tuple[list[Delivery], int]] = {}  # room -> its open group and the bytes in it
     for delivery in deliveries:
-        size = len(delivery.packet)
-        if delivery.push.target is not Target.ROOM:
+        size, room = len(delivery.packet), delivery.push.room
+        if not _mergeable(delivery):
             groups.append([delivery])
+            rooms.pop(room, None)  # what comes later must not pass it
             continue
-        group, held = rooms.get(delivery.push.room, (None, 0))
-        if group is None or held + size > MAX_MERGED_BYTES:
+        group, held = rooms.get(room, (None, 0))
+        if group is None or held + size > MAX_MERGED_BYTES or group[0].kept is not delivery.kept:
             group, held = [], 0
             groups.append(group)
         group.append(delivery)
-        rooms[delivery.push.room] = (group, held + size)
+        rooms[room] = (group, held + size)
     return groups
+
+
+def _mergeable(delivery: Delivery) -> bool:
+    push = delivery.push
+    return push.target is Target.ROOM and not delivery.traced and push.operation != Operation.PRESENCE
 
 
 def pages(keys: Sequence[K]) -> Iterator[Sequence[K]]:
@@ -59,4 +68,5 @@ def take(queue: deque[Parcel]) -> list[Parcel]:
 
 def _size(item: Item) -> int:
     """About its bytes in MessagePack."""
-    return len(item.packets) + len(item.room) + sum(len(key) + 2 for key in item.keys) + 32
+    named = sum(len(key) + 2 for key in item.keys)
+    return len(item.packets) + len(item.room) + named + PLACE_BYTES * (len(item.places) + len(item.marks)) + 32

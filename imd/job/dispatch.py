@@ -5,8 +5,8 @@ from collections.abc import Callable
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
-from imd.errors import BrokerUnavailable
-from imd.interfaces import Broker, Clock, Comets, Presence, Rooms
+from imd.errors import Unavailable
+from imd.interfaces import Backlog, Broker, Clock, Comets, Location, Presence, Rooms, Timelines, Totals, Traces
 from imd.job.flight import Flight
 from imd.job.handover import HandOver
 from imd.job.partition import Partition
@@ -14,7 +14,13 @@ from imd.job.pause import pause
 from imd.job.product import Product
 from imd.job.route import Router
 from imd.job.settings import JobSettings
+from imd.job.stamp import Stamp, name_of
+from imd.job.sweeper import Sweeper
+from imd.job.tracer import Tracer
 from imd.metrics import Metrics
+
+NO_BACKLOG = Backlog(0, 0)
+NO_TOTALS = Totals(0, 0, 0, 0)
 
 
 class Dispatcher:
@@ -39,7 +45,12 @@ class Dispatcher:
         "_polling",
         "_presence_product",
         "_router",
+        "_sender",
         "_settings",
+        "_sweeper",
+        "_timelines",
+        "_timelines_product",
+        "_tracer",
     )
 
     def __init__(
@@ -53,8 +64,12 @@ class Dispatcher:
         now_ms: Callable[[], int],
         metrics: Metrics,
         settings: JobSettings | None = None,
+        job: Location = Location("job", 0),  # noqa: B008  (a value)
+        timelines: Timelines | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._settings = settings or JobSettings()
+        self._sender = name_of(job)  # this start of this job, as batches name it
         self._broker = broker
         self._comets = comets
         self._clock = clock
@@ -62,18 +77,32 @@ class Dispatcher:
         self._metrics = metrics
         self._broker_product = Product(name="broker", clock=clock, settings=self._settings)
         self._presence_product = Product(name="presence", clock=clock, settings=self._settings)
-        self._router = Router(presence=presence, rooms=rooms, comets=comets, metrics=metrics)
+        self._timelines_product = Product(name="timelines", clock=clock, settings=self._settings)
+        self._timelines = timelines  # None = nothing is kept here: nothing is swept
+        self._tracer = Tracer(store=traces, process=f"job/{job.server}", clock=clock, now_ms=now_ms, metrics=metrics)
+        self._router = Router(presence=presence, rooms=rooms, comets=comets, metrics=metrics, tracer=self._tracer)
         self._partitions: dict[int, Partition] = {}  # those that are ours
         metrics.uncommitted.read = lambda: self._sum(lambda partition: partition.uncommitted)
         metrics.open_pushes.read = lambda: self._sum(lambda partition: partition.open)
         metrics.packets_under_way.read = lambda: self._sum(lambda partition: partition.packets_under_way)
         self._leaving: list[Partition] = []  # those that are given up, while what they have under way settles
-        self._polling: Deferred[None] | None = None  # looks at the backlog; None while closed
+        self._polling: Deferred[None] | None = None  # looks at what the products have counted; None while closed
+        self._sweeper: Sweeper | None = None  # None without timelines
+        if timelines is not None:
+            self._sweeper = Sweeper(
+                timelines=timelines,
+                partitions=self._partitions.keys,
+                product=self._timelines_product,
+                clock=clock,
+                settings=self._settings,
+            )
 
     async def open(self) -> None:
-        """Begin to look at the backlog; partitions come by :meth:`assigned`."""
+        """Begin to look at what the products have counted, and to sweep; partitions come by :meth:`assigned`."""
         self._polling = Deferred.fromCoroutine(self._poll_for_ever())
         self._polling.addErrback(lambda failure: failure.trap(CancelledError))
+        if self._sweeper is not None:
+            self._sweeper.open()
 
     async def close(self) -> None:
         """Give up every partition, what is under way settled or its time up."""
@@ -81,10 +110,13 @@ class Dispatcher:
         if self._polling is not None:
             self._polling.cancel()
             self._polling = None
+        if self._sweeper is not None:
+            self._sweeper.close()
+        await self._tracer.close()
 
     def trouble(self) -> str | None:
         """What keeps pushes waiting, if anything."""
-        return self._broker_product.trouble() or self._presence_product.trouble()
+        return self._broker_product.trouble() or self._presence_product.trouble() or self._timelines_product.trouble()
 
     async def assigned(self, partitions: frozenset[int]) -> None:
         """Read these from now on, and no others; returns once the others may be someone else's. One call at a time."""
@@ -106,15 +138,18 @@ class Dispatcher:
     def _partition(self, number: int) -> Partition:
         return Partition(
             number=number,
+            sender=self._sender,
             broker=self._broker,
             product=self._broker_product,
             hand_over=self._hand_over,
+            reachable=self._comets.reachable,
             clock=self._clock,
             metrics=self._metrics,
             settings=self._settings,
+            tracer=self._tracer,
         )
 
-    def _hand_over(self, landed: Callable[[Flight], None]) -> HandOver:
+    def _hand_over(self, stamp: Stamp, landed: Callable[[Flight], None], fenced: Callable[[], None]) -> HandOver:
         return HandOver(
             router=self._router,
             comets=self._comets,
@@ -123,28 +158,41 @@ class Dispatcher:
             now_ms=self._now_ms,
             metrics=self._metrics,
             settings=self._settings,
+            tracer=self._tracer,
+            stamp=stamp,
             landed=landed,
+            fenced=fenced,
         )
 
     async def _poll_for_ever(self) -> None:
-        """Only a job that owns partitions asks; the others show nothing waiting."""
+        """Only a job that owns partitions asks; the others show nothing."""
         while True:
-            try:
-                await self._poll()
-            except CancelledError:
-                raise
-            except BrokerUnavailable as error:
-                self._broker_product.lost(error)
-            except Exception:  # a gauge that fails must not stay at its last figure for ever
-                self.log.failure("The backlog could not be read")
+            for product, poll in (
+                (self._broker_product, self._poll_broker),
+                (self._timelines_product, self._poll_timelines),
+            ):
+                try:
+                    await poll()
+                except CancelledError:
+                    raise
+                except Unavailable as error:
+                    product.lost(error)
+                except Exception:  # a gauge that fails must not stay at its last figure for ever
+                    self.log.failure("What was counted in the products could not be read")
             await pause(self._clock, self._settings.backlog_seconds)
 
-    async def _poll(self) -> None:
-        entries, oldest_seconds = 0, 0.0
-        if self._partitions:
-            backlog = await self._broker.backlog()
-            entries = backlog.entries
-            if backlog.oldest_at_ms:
-                oldest_seconds = max(0, self._now_ms() - backlog.oldest_at_ms) / 1000
-        self._metrics.backlog_entries.set(entries)
+    async def _poll_broker(self) -> None:
+        backlog = await self._broker.backlog() if self._partitions else NO_BACKLOG
+        oldest_seconds = max(0, self._now_ms() - backlog.oldest_at_ms) / 1000 if backlog.oldest_at_ms else 0.0
+        self._metrics.backlog_entries.set(backlog.entries)
         self._metrics.backlog_oldest_seconds.set(oldest_seconds)
+        self._metrics.broker_appended.set(backlog.appended)
+        self._metrics.broker_committed.set(backlog.committed)
+
+    async def _poll_timelines(self) -> None:
+        totals = NO_TOTALS
+        if self._partitions and self._timelines is not None:
+            totals = await self._timelines.totals()
+            self._timelines_product.answered()
+        for state, count in totals._asdict().items():
+            self._metrics.timeline_messages.set(count, state)

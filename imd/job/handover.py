@@ -13,12 +13,15 @@ from imd.job.lane import Lane, Miss
 from imd.job.parcel import Parcel
 from imd.job.pause import pause
 from imd.job.product import Product
-from imd.job.route import Router
+from imd.job.route import Router, count_missed
 from imd.job.settings import JobSettings
+from imd.job.stamp import Stamp, name_of
+from imd.job.tracer import Tracer
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.protocol.rpc import Kind
 
+MAX_HOPS = 1_000  # of one outcome
 MAX_LOOKS = 2  # times that a key is looked up again, however often it moves
 LANE_IDLE_SECONDS = 120.0  # an unused lane is kept so long: it knows that its comet was waited for in vain
 
@@ -35,15 +38,17 @@ class HandOver:
     __slots__ = (
         "_clock",
         "_comets",
+        "_fenced",
         "_landed",
         "_lanes",
         "_looking",
         "_metrics",
         "_now_ms",
-        "_parcels",
         "_presence",
         "_router",
         "_settings",
+        "_stamp",
+        "_tracer",
         "under_way",
     )
 
@@ -57,7 +62,10 @@ class HandOver:
         now_ms: Callable[[], int],
         metrics: Metrics,
         settings: JobSettings,
+        tracer: Tracer,
+        stamp: Stamp,
         landed: Callable[[Flight], None],
+        fenced: Callable[[], None],
     ) -> None:
         self._router = router
         self._comets = comets
@@ -66,9 +74,11 @@ class HandOver:
         self._now_ms = now_ms  # since the epoch
         self._metrics = metrics
         self._settings = settings
+        self._tracer = tracer
+        self._stamp = stamp  # of every batch
         self._landed = landed  # told when the last push of a flight is settled
+        self._fenced = fenced  # told when a comet has heard of a newer owner
         self._lanes: dict[Location, Lane] = {}
-        self._parcels = 0  # whose outcome is not known
         self.under_way = 0  # packets in them that are not counted yet
         self._looking: set[Deferred[None]] = set()  # one for each parcel whose clients are looked for again
 
@@ -85,7 +95,7 @@ class HandOver:
                 return
             self.log.failure("Push {id} cannot be delivered", id=deliveries[0].push.id)
             self._metrics.addressed.add()
-            self._metrics.drops.add(1, "job", "error")
+            count_missed(self._metrics, 1, "error", kept=deliveries[0].kept)
             parcels = []
         self._dispatch(parcels)
         for delivery in deliveries:
@@ -95,11 +105,11 @@ class HandOver:
         """Give up whatever is under way; none of it lands."""
         for looking in list(self._looking):
             looking.cancel()
-        for lane in self._lanes.values():
-            lane.stop()
+        for location, lane in self._lanes.items():
+            if sent := lane.stop():
+                self._metrics.items_unsure.add(sent, self._stamp.sender, name_of(location))
         self._metrics.packets_given_up.add(self.under_way)
-        self._metrics.items_unsure.add(self._parcels)  # at most: some were never sent
-        self.under_way = self._parcels = 0
+        self.under_way = 0
 
     # --- lanes ------------------------------------------------------------------------------------------------------------
 
@@ -110,7 +120,6 @@ class HandOver:
                 delivery.open += 1
             self._metrics.addressed.add(parcel.packets)
             self.under_way += parcel.packets
-            self._parcels += 1
             lane = lanes[parcel.location] = self._lane(parcel.location)
             lane.offer(parcel)
         for lane in lanes.values():
@@ -125,7 +134,9 @@ class HandOver:
                 comets=self._comets,
                 clock=self._clock,
                 settings=self._settings,
+                stamp=self._stamp,
                 settle=self._settle,
+                fenced=self._fenced,
             )
         return lane
 
@@ -138,10 +149,11 @@ class HandOver:
 
     def _settle(self, parcel: Parcel, outcome: rpc.Outcome | Miss) -> None:
         """A lane knows what became of a parcel."""
+        pair = (self._stamp.sender, name_of(parcel.location))
         if not isinstance(outcome, Miss):
-            self._metrics.items_answered.add()
+            self._metrics.items_answered.add(1, *pair)
         elif outcome in (Miss.LOST, Miss.ERROR):
-            self._metrics.items_unsure.add()
+            self._metrics.items_unsure.add(1, *pair)
         try:
             if isinstance(outcome, Miss):
                 done = not self._missed(parcel, outcome)
@@ -160,9 +172,13 @@ class HandOver:
             ("filtered", outcome.filtered),
             ("scheduled", outcome.scheduled),
             ("dropped", sum(count for _, count in outcome.dropped)),  # comet's own drops, counted there by reason
+            ("duplicate", outcome.duplicate),
+            ("deferred", outcome.deferred),
         ):
             if count:
                 self._metrics.handed_over.add(count, label)
+        if outcome.hops and parcel.item.traced:
+            self._tracer.pass_on(parcel.deliveries[0], outcome.hops[:MAX_HOPS])
         unknown: Sequence[str] = ()
         if outcome.unknown and parcel.item.kind is Kind.KEYS:
             said = set(outcome.unknown)
@@ -173,7 +189,7 @@ class HandOver:
         if not unknown:
             return False
         if parcel.looks >= MAX_LOOKS:
-            self._drop(parcel, len(unknown), "not_connected")
+            self._drop(parcel, len(unknown), "not_connected", unknown)
             return False
         self._look(parcel, unknown, None)
         return True
@@ -184,13 +200,17 @@ class HandOver:
         if moved and parcel.item.kind is Kind.KEYS and parcel.looks < MAX_LOOKS:
             self._look(parcel, parcel.item.keys, miss)
             return True
-        self._drop(parcel, parcel.packets, miss.reason)
+        self._drop(parcel, parcel.packets, miss.reason, parcel.item.keys or ("",))
         return False
 
-    def _drop(self, parcel: Parcel, packets: int, reason: str) -> None:
-        if packets:
-            self._metrics.drops.add(packets, "job", reason)
-            self._counted(parcel, packets)
+    def _drop(self, parcel: Parcel, packets: int, reason: str, keys: Sequence[str] = ()) -> None:
+        """So many of its packets, those of ``keys``, go to nobody; kept ones are in the timeline."""
+        if not packets:
+            return
+        count_missed(self._metrics, packets, reason, kept=parcel.kept)
+        self._counted(parcel, packets)
+        if parcel.item.traced:
+            self._tracer.miss(parcel.deliveries[0], [(key, parcel.mids.get(key, 0)) for key in keys], reason)
 
     def _counted(self, parcel: Parcel, packets: int) -> None:
         """The outcome of so many of its packets has gone into a counter."""
@@ -199,7 +219,6 @@ class HandOver:
 
     def _close(self, parcel: Parcel) -> None:
         self._drop(parcel, parcel.left, "error")  # nothing is left, but for a bug in its accounts
-        self._parcels -= 1
         for delivery in parcel.deliveries:
             self._release(delivery)
 
@@ -259,20 +278,20 @@ class HandOver:
             keys = [key for key in keys if key in here]
             if not keys:
                 return
-        self._drop(parcel, len(keys), miss.reason)
+        self._drop(parcel, len(keys), miss.reason, keys)
 
     def _readdress(self, parcel: Parcel, keys: Sequence[str], found: dict[Location, dict[str, int]]) -> None:
         """The parcel's packets for ``keys`` go where these clients were found, or are lost. A member may be back under more
         keys than before, or fewer."""
         missing = self._missing(parcel, keys, found)
-        self._drop(parcel, missing, "not_connected")
-        self._metrics.moved.add(len(keys) - missing)
-        self._counted(parcel, len(keys) - missing)
+        self._drop(parcel, len(missing), "not_connected", missing)
+        self._metrics.moved.add(len(keys) - len(missing))
+        self._counted(parcel, len(keys) - len(missing))
         self._dispatch([self._router.readdress(parcel, location, keys) for location, keys in found.items()])
 
     @staticmethod
-    def _missing(parcel: Parcel, keys: Sequence[str], found: dict[Location, dict[str, int]]) -> int:
-        """How many of ``keys`` are nowhere; a member that is back under another key is somewhere."""
+    def _missing(parcel: Parcel, keys: Sequence[str], found: dict[Location, dict[str, int]]) -> list[str]:
+        """Those of ``keys`` that are nowhere; a member that is back under another key is somewhere."""
         names = {name for home in found.values() for name in home}
         mids = {mid for home in found.values() for mid in home.values()} if parcel.mids else set()
-        return sum(key not in names and parcel.mids.get(key) not in mids for key in keys)
+        return [key for key in keys if key not in names and parcel.mids.get(key) not in mids]

@@ -7,12 +7,13 @@ from enum import Enum, unique
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from imd.errors import BadRequest, ImdError, Overloaded, PeerDown, Unavailable
+from imd.errors import BadRequest, Fenced, ImdError, Overloaded, PeerDown, Unavailable
 from imd.interfaces import Clock, Comets, Location
 from imd.job.batch import take
 from imd.job.parcel import Parcel
 from imd.job.pause import pause
 from imd.job.settings import JobSettings
+from imd.job.stamp import Stamp
 from imd.protocol import rpc
 
 
@@ -39,7 +40,8 @@ class Lane:
     """Hands parcels over, one request under way at a time, so that order holds whatever is refused and tried again.
 
     What is offered meanwhile gathers and leaves in the next request. A comet that is away is waited for once; after that
-    parcels fail at once until it answers again.
+    parcels fail at once until it answers again. A comet that has heard of a newer owner of the partition ends the lane: what
+    was on it has no outcome, and is the newer owner's.
     """
 
     log = Logger()
@@ -48,26 +50,42 @@ class Lane:
         "_busy",
         "_clock",
         "_comets",
+        "_fenced",
         "_gave_up",
         "_location",
         "_queue",
         "_running",
+        "_sent",
         "_settings",
         "_settle",
+        "_stamp",
         "used_at",
     )
 
     def __init__(
-        self, *, location: Location, comets: Comets, clock: Clock, settings: JobSettings, settle: Settle
+        self,
+        *,
+        location: Location,
+        comets: Comets,
+        clock: Clock,
+        settings: JobSettings,
+        stamp: Stamp,
+        settle: Settle,
+        fenced: Callable[[], None],
     ) -> None:
         self._location = location
         self._comets = comets
         self._clock = clock
         self._settings = settings
+        self._stamp = stamp  # of every batch
         self._settle = settle  # told of each parcel, once; never raises
+        self._fenced = (
+            fenced  # told when a comet refused for a newer owner's sake; what is on the lane is never settled
+        )
         self._queue: deque[Parcel] = deque()  # bounded by the partition's window
         self._busy = False  # a request is under way, or a pause before it is tried again
         self._running: Deferred[None] | None = None  # that, to be cancelled; None before the first
+        self._sent = 0  # items of the request that is under way: 0 while it waits to be tried again
         self._gave_up = False  # the comet was waited for in vain, and has not answered since
         self.used_at = clock.seconds()  # when it was last offered something
 
@@ -88,11 +106,13 @@ class Lane:
             self._running = Deferred.fromCoroutine(self._run())
             self._running.addErrback(lambda failure: failure.trap(CancelledError))
 
-    def stop(self) -> None:
-        """Give up what is queued and under way; nothing of it is settled."""
+    def stop(self) -> int:
+        """Give up what is queued and under way; nothing of it is settled. Answers how many items have no answer though sent."""
+        sent = self._sent
         self._queue.clear()
         if self._running is not None:
             self._running.cancel()
+        return sent
 
     async def _run(self) -> None:
         try:
@@ -100,20 +120,25 @@ class Lane:
                 parcels = take(self._queue)
                 for parcel, outcome in zip(parcels, await self._outcomes(parcels), strict=True):
                     self._settle(parcel, outcome)
+        except Fenced:
+            self._queue.clear()
+            self._fenced()
         finally:
             self._busy = False
 
     async def _outcomes(self, parcels: Sequence[Parcel]) -> Sequence[rpc.Outcome | Miss]:
         try:
             return await self._deliver(parcels)
-        except CancelledError:
+        except (CancelledError, Fenced):
             raise
         except Exception:  # a bug in one request must not end the lane
             self.log.failure("A batch for comet {server} failed", server=self._location.server)
             return [Miss.ERROR] * len(parcels)
 
     async def _deliver(self, parcels: Sequence[Parcel]) -> Sequence[rpc.Outcome | Miss]:
-        batch = rpc.Batch(*self._location, tuple(parcel.item for parcel in parcels))
+        items = tuple(parcel.item for parcel in parcels)
+        partition, fence, sender = self._stamp
+        batch = rpc.Batch(*self._location, items, partition, fence, sender)
         began, wait = self._clock.seconds(), self._settings.retry_min_seconds
         while True:
             result = await self._try(batch)
@@ -141,8 +166,11 @@ class Lane:
             return Miss.DOWN
         if comet[0] > self._location.boot:
             return Miss.GONE
+        self._sent = len(batch.items)
         try:
             outcomes = (await comet[1].push(batch)).outcomes
+        except Fenced:
+            raise
         except PeerDown:
             return Miss.DOWN
         except BadRequest:  # it was started again, and the registry does not know yet
@@ -156,6 +184,8 @@ class Lane:
                 "Comet {server} could not take a batch: {error}", server=self._location.server, error=str(error)
             )
             return Miss.ERROR
+        finally:
+            self._sent = 0
         if len(outcomes) != len(batch.items):
             self.log.error("Comet {server} answered for other items", server=self._location.server)
             return Miss.ERROR

@@ -31,6 +31,11 @@ class Parcel:
         self.left = self.packets  # of its packets, those whose outcome is not counted yet
 
     @property
+    def kept(self) -> bool:
+        """Who does not get it now finds it in the timeline."""
+        return bool(self.item.places)
+
+    @property
     def packets(self) -> int:
         """What is counted for it: packets, times keys where there are some. A kick is no packet."""
         if self.item.kind is rpc.Kind.KICK:

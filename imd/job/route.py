@@ -9,9 +9,13 @@ from imd.interfaces import Comets, Location, Presence, Rooms
 from imd.job.batch import merge, pages
 from imd.job.delivery import Delivery
 from imd.job.parcel import NO_MEMBERS, Parcel
+from imd.job.tracer import Tracer
 from imd.metrics import Metrics
+from imd.protocol.operation import Operation
 from imd.protocol.push import Push, Target
 from imd.protocol.rpc import Item, Kind
+from imd.protocol.timeline import NOWHERE, Place
+from imd.protocol.trace import Step
 
 
 class _Found(NamedTuple):
@@ -26,18 +30,20 @@ class Router:
     """Makes parcels of pushes. A push's packet is encoded once, and pushes to a room are merged once, for all comets.
 
     Who cannot be found is counted here: ``not_connected`` for keys, members and rooms without a host, ``no_comet`` for a push
-    to all when there is none, ``error`` for a push that cannot be understood, which never keeps the others.
+    to all when there is none, ``error`` for a push that cannot be understood, which never keeps the others. A kept packet is
+    not dropped then but deferred: it is in the timeline.
     """
 
     log = Logger()
 
-    __slots__ = ("_comets", "_metrics", "_presence", "_rooms")
+    __slots__ = ("_comets", "_metrics", "_presence", "_rooms", "_tracer")
 
-    def __init__(self, *, presence: Presence, rooms: Rooms, comets: Comets, metrics: Metrics) -> None:
+    def __init__(self, *, presence: Presence, rooms: Rooms, comets: Comets, metrics: Metrics, tracer: Tracer) -> None:
         self._presence = presence
         self._rooms = rooms
         self._comets = comets
         self._metrics = metrics
+        self._tracer = tracer
 
     async def route(self, deliveries: Sequence[Delivery]) -> list[Parcel]:
         """The parcels of these, in order. Raises :class:`imd.errors.PresenceUnavailable`: nothing was counted then."""
@@ -74,8 +80,7 @@ class Router:
         if parcel.mids:
             delivery.handed.update(keys)
             mids = keys
-        old = parcel.item
-        item = Item(old.kind, old.packets, old.count, old.operation, tuple(keys))
+        item = _keys_item(delivery, tuple(keys), mids)
         return Parcel(location=location, item=item, deliveries=(delivery,), mids=mids, looks=parcel.looks + 1)
 
     # --- finding ----------------------------------------------------------------------------------------------------------
@@ -108,17 +113,24 @@ class Router:
 
     def _poison(self, group: Sequence[Delivery]) -> None:
         self.log.failure("Push {id} cannot be delivered", id=group[0].push.id)
-        self._drop(len(group), "error")
+        self._miss(group, len(group), "error")
 
-    def _drop(self, packets: int, reason: str) -> None:
-        """Packets that get no parcel, for there is nobody to address."""
+    def _miss(
+        self, group: Sequence[Delivery], packets: int, reason: str, whom: Sequence[tuple[str, int]] = (("", 0),)
+    ) -> None:
+        """Packets that get no parcel, for there is nobody to address: these (device, mid)."""
         self._metrics.addressed.add(packets)
-        self._metrics.drops.add(packets, "job", reason)
+        count_missed(self._metrics, packets, reason, kept=group[0].kept)
+        for delivery in group:
+            if delivery.traced:
+                self._tracer.miss(delivery, whom, reason)
 
     # --- addressing -------------------------------------------------------------------------------------------------------
 
     def _address(self, group: list[Delivery], found: _Found) -> list[Parcel]:
         push = group[0].push
+        if group[0].traced:
+            self._tracer.note(group[0], Step.ROUTED)
         if push.target is Target.ROOM:
             return self._to_room(group, found.rooms.get(push.room, ()))
         if push.target is Target.KEYS:
@@ -131,59 +143,73 @@ class Router:
 
     def _to_room(self, group: list[Delivery], hosts: Sequence[Location]) -> list[Parcel]:
         if not hosts:
-            self._drop(len(group), "not_connected")
+            self._miss(group, len(group), "not_connected")
             return []
         if len(group) > 1:
             self._metrics.merged.add(len(group))
-        packets = b"".join(delivery.packet for delivery in group)
-        item = Item(Kind.ROOM, packets, len(group), room=group[0].push.room)
+        push = group[0].push
+        item = Item(
+            Kind.ROOM,
+            b"".join(delivery.packet for delivery in group),
+            len(group),
+            operation=push.operation if push.operation == Operation.PRESENCE else 0,
+            room=push.room,
+            marks=_marks(group),
+            places=tuple(place for delivery in group for place in delivery.places),
+            traced=group[0].traced,
+        )
         return [Parcel(location=location, item=item, deliveries=group) for location in hosts]
 
     def _to_keys(self, delivery: Delivery, found: Mapping[str, Location]) -> Iterator[Parcel]:
         where: dict[Location, list[str]] = {}
-        missing = 0
+        missing: list[tuple[str, int]] = []
         for key in dict.fromkeys(delivery.push.keys):
             location = found.get(key)
             if location is None:
-                missing += 1
+                missing.append((key, 0))
             else:
                 where.setdefault(location, []).append(key)
         if missing:
-            self._drop(missing, "not_connected")
+            self._miss([delivery], len(missing), "not_connected", missing)
         for location, keys in where.items():
             for page in pages(keys):
-                yield Parcel(location=location, item=self._keys_item(delivery, page), deliveries=(delivery,))
+                yield Parcel(location=location, item=_keys_item(delivery, page, NO_MEMBERS), deliveries=(delivery,))
 
     def _to_members(self, delivery: Delivery, found: Mapping[int, Mapping[str, Location]]) -> Iterator[Parcel]:
         where: dict[Location, list[tuple[str, int]]] = {}
-        missing = 0
+        missing: list[tuple[str, int]] = []
+        if delivery.kept:
+            delivery.inboxes = dict(zip(delivery.push.mids, delivery.places, strict=True))
         for mid in dict.fromkeys(delivery.push.mids):
             homes = found.get(mid)
             if not homes:
-                missing += 1
+                missing.append(("", mid))
                 continue
             delivery.handed.update(homes)
             for key, location in homes.items():
                 where.setdefault(location, []).append((key, mid))
         if missing:
-            self._drop(missing, "not_connected")
+            self._miss([delivery], len(missing), "not_connected", missing)
         for location, pairs in where.items():
             for page in pages(pairs):
                 mids = dict(page)
-                item = self._keys_item(delivery, tuple(mids))
+                item = _keys_item(delivery, tuple(mids), mids)
                 yield Parcel(location=location, item=item, deliveries=(delivery,), mids=mids)
-
-    @staticmethod
-    def _keys_item(delivery: Delivery, keys: Sequence[str]) -> Item:
-        return Item(Kind.KEYS, delivery.packet, operation=delivery.push.operation, keys=tuple(keys))
 
     def _to_all(self, delivery: Delivery) -> list[Parcel]:
         comets, push = self._comets.all(), delivery.push
         if not comets:
-            self._drop(1, "no_comet")
+            self._miss([delivery], 1, "no_comet")
             return []
         speed = max(1, push.speed // len(comets)) if push.speed > 0 else 0
-        item = Item(Kind.ALL, delivery.packet, operation=push.operation, speed=speed)
+        item = Item(
+            Kind.ALL,
+            delivery.packet,
+            operation=push.operation,
+            speed=speed,
+            marks=_marks([delivery]),
+            traced=delivery.traced,
+        )
         return [
             Parcel(location=Location(server, boot), item=item, deliveries=(delivery,))
             for server, (boot, _) in comets.items()
@@ -195,5 +221,33 @@ class Router:
         comet = self._comets.find(push.server)
         if comet is None or comet[0] != push.boot:
             return []
-        item = Item(Kind.KICK, keys=push.keys)
+        item = Item(Kind.KICK, keys=push.keys, reason=push.reason)
         return [Parcel(location=Location(push.server, push.boot), item=item, deliveries=(delivery,))]
+
+
+def count_missed(metrics: Metrics, packets: int, reason: str, *, kept: bool) -> None:
+    """Nobody is handed these packets: they are dropped, or, when they are kept, left to their timelines."""
+    if kept:
+        metrics.deferred.add(packets, reason)
+    else:
+        metrics.drops.add(packets, "job", reason)
+
+
+def _marks(group: Sequence[Delivery]) -> tuple[tuple[int, int], ...]:
+    return tuple((delivery.push.id, delivery.push.at_ms) for delivery in group)
+
+
+def _keys_item(delivery: Delivery, keys: Sequence[str], mids: Mapping[str, int]) -> Item:
+    """For ``keys``; ``mids`` says whose each is, of a push to members."""
+    places: tuple[Place, ...] = ()
+    if delivery.inboxes:
+        places = tuple(delivery.inboxes.get(mids[key], NOWHERE) for key in keys)
+    return Item(
+        Kind.KEYS,
+        delivery.packet,
+        operation=delivery.push.operation,
+        keys=tuple(keys),
+        marks=_marks([delivery]),
+        places=places,
+        traced=delivery.traced,
+    )

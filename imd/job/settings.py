@@ -19,4 +19,7 @@ class JobSettings(Struct, frozen=True):
         1.0,
     )  # pauses before looking where the clients of a lost comet went
     settle_seconds: float = 10.0  # how long a partition that is given up waits for what is under way
-    backlog_seconds: float = 5.0  # between two looks at the broker's backlog
+    fenced_seconds: float = 1.0  # before a partition that a newer owner was heard of is begun again: is it still ours?
+    backlog_seconds: float = 5.0  # between two looks at what the broker and the timelines have counted
+    sweep_seconds: float = 5.0  # between two sweeps of a partition's timelines; while there is more, at once
+    sweep_timelines: int = 200  # in one call

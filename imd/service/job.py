@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from imd.config import Role
+from imd.interfaces import Location
 from imd.job.dispatch import Dispatcher
 from imd.job.settings import JobSettings
 from imd.service.daemon import Daemon, Part
@@ -72,6 +73,7 @@ def job_parts(process: Process, found: Discovery, stored: Storage) -> list[Part]
         settings=JobSettings(
             read_limit=settings.read_entries, window=settings.window_batches, settle_seconds=settings.settle_seconds
         ),
+        job=Location(process.id, process.boot),
     )
     return [
         Part("comet links", links),

@@ -113,7 +113,7 @@ def process(
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     boot = now_ms()
     metrics.start_time_seconds.set(boot / 1000)
-    return Process(
+    made = Process(
         role=role,
         settings=settings,
         sockets=sockets,
@@ -126,6 +126,8 @@ def process(
         security=PLAINTEXT if role == "imd" else rpc_security(settings.rpc, context=context, reactor=reactor),
         boot=boot,
     )
+    metrics.process.set(1, f"{made.id}@{boot}")
+    return made
 
 
 def bind(role: Role, settings: Settings) -> dict[str, BoundSocket]:

@@ -9,8 +9,8 @@ from twisted.internet.utils import getProcessOutputAndValue
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.server import Site
 
-from imd.ctl.ledger import as_json, as_text, explanation
-from imd.ledger import Balance
+from imd.ctl.ledger import as_json, as_text, explanation, remarks
+from imd.ledger import OTHERS, Balance
 from imd.metrics import Metrics
 from tests.ctl.test_admin_api import Admin
 from tests.ctl.test_push import IMDCTL
@@ -48,6 +48,7 @@ outbox  packets        0    0        0           0"""
                 "out": {"accepted": 1, "overloaded": 10},
                 "pending": {"not answered": 1},
                 "unsure": 0,
+                "left_out": {},
                 "difference": 0,
             },
         )
@@ -61,12 +62,25 @@ outbox  packets        0    0        0           0"""
             [
                 "Not balanced: broker.",
                 "Some are still under way: when traffic has ended, look again.",
-                "The counters of a process that ended, or was not asked, are missing. Those that were asked began at:",
+                "The counters of a process that was not asked are missing. Those that were asked began at:",
                 "  (it does not say)  mute",
                 "  2023-11-14 22:13:20 UTC  old",
                 "  2027-01-15 08:00:00 UTC  new",
             ],
         )
+
+    def test_remarks(self) -> None:
+        """What was left out is said: by which process, and how much."""
+        dead = Balance("hand over", "items", {}, {}, {}, 0, 0, {"c1@5": 7})
+        store = Balance("append", "entries", {"stored": 1, OTHERS: 4}, {"appended": 5}, {}, 0, 0)
+        self.assertEqual(
+            remarks([store, dead, GOOD]),
+            [
+                "append: 4 entries by processes that ended or were not asked; only the store has counted them.",
+                "hand over: left out 7 items with c1@5, which ended or was not asked.",
+            ],
+        )
+        self.assertEqual(len(msgspec.json.decode(as_json([store, dead], {}))["remarks"]), 2)
 
 
 class LedgerTests(TestCase):
@@ -89,13 +103,15 @@ class LedgerTests(TestCase):
         logic, job = Metrics(), Metrics()
         logic.offered.add(3, "room")
         logic.published.add(3, "room")
+        job.broker_appended.set(3)
+        job.broker_committed.set(3)
         job.taken.add(3, "room")
         job.settled.add(3, "room")
         job.committed.add(3)
         admins = [word for each in (logic, job) for word in ("--admin", await self.serve(each))]
         out, err, code = await self.run_ledger(*admins)
         self.assertEqual((err, code), ("", 0), out)
-        self.assertIn("stored 3: committed 3", out)
+        self.assertIn("appended 3: committed 3", out)
         out, _, code = await self.run_ledger(*admins[:2], "--wait", "0", "--json")
         self.assertEqual((msgspec.json.decode(out)["balanced"], code), (False, 3))
 
