@@ -268,7 +268,7 @@ class TooMany(ImdError):
     """It has as many of these as it may."""
 
     code = 40
-    http_status = 429
+    http_status = 403
     name = "too_many"
 
 
