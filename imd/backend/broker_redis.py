@@ -1,12 +1,12 @@
 """The broker in Redis: a stream a partition, which holds what was published and not committed."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -14,14 +14,17 @@ from imd.backend.publication import count_answered, count_refused, count_unknown
 from imd.backend.redis import RedisLink
 from imd.backend.redis_connection import Argument
 from imd.backend.redis_cursor import RedisCursor
+from imd.backend.redis_partitions import RedisPartitions, gather
 from imd.backend.redis_role import RedisRole
 from imd.backend.redis_script import load_script
-from imd.errors import BrokerUnavailable, ConfigError, ImdError, Overloaded
+from imd.errors import BrokerUnavailable, ConfigError, Fenced, ImdError, Overloaded
 from imd.interfaces import Backlog, Clock, Entry, Receipt
 from imd.metrics import Metrics
 from imd.protocol.push import Push, dump, fingerprint, load
+from imd.protocol.timeline import Place
+from imd.protocol.timeline import dump as dump_message
 
-CHUNK = 1000  # pushes or tokens a call: up to 4 ms, in which Redis does nothing else
+CHUNK = 1000  # pushes, appends to timelines or tokens a call: up to 6 ms, in which Redis does nothing else
 COUNTED_SECONDS = 0.25  # how long a partition's length is believed that was not seen by publishing there
 
 
@@ -53,6 +56,7 @@ class BrokerRedis:
     __slots__ = (
         "_agreed",
         "_clock",
+        "_commit",
         "_counted_at",
         "_counting",
         "_cursors",
@@ -67,7 +71,9 @@ class BrokerRedis:
         "_prefix",
         "_publish",
         "_refused",
+        "_rewind",
         "_role",
+        "_store",
         "_tried",
         "_under_way",
         "partitions",
@@ -77,15 +83,16 @@ class BrokerRedis:
         self,
         *,
         link: RedisLink,
+        store: RedisPartitions,
         clock: Clock,
         metrics: Metrics,
-        partitions: int,
         prefix: str = "imd",
         max_backlog_entries: int = 1_000_000,
         idempotency_seconds: float = 86_400.0,
         refused: Callable[[ImdError], None] = lambda error: None,
     ) -> None:
-        self.partitions = partitions
+        self.partitions = partitions = store.number
+        self._store = store
         self._refused = refused  # told that this process must not go on
         self._agreed = False  # Redis has said that our number is everybody's
         self._link = link
@@ -100,7 +107,9 @@ class BrokerRedis:
         self._counting: list[Deferred[None]] = []  # who waits for that; not empty while it is found out
         self._under_way = 0  # pushes of ours that may be in the streams or not
         self._cursors = [RedisCursor(link=link, stream=self._stream(number)) for number in range(partitions)]
-        self._publish = load_script("publish")
+        self._publish = load_script("era", "timeline", "publish")
+        self._rewind = load_script("era", "rewind")
+        self._commit = load_script("era", "commit")
         self._kept = load_script("partitions")
         self._tried: list[set[bytes]] = [set() for _ in range(partitions)]  # tokens whose deletion was not answered
         self._open = False
@@ -136,11 +145,11 @@ class BrokerRedis:
             count_refused(self._metrics, len(pushes), error)
             raise
         try:
-            return await self._store(pushes)
+            return await self._store_shares(pushes)
         finally:
             self._under_way -= len(pushes)
 
-    async def _store(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
+    async def _store_shares(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
         shares: defaultdict[int, list[int]] = defaultdict(list)
         for place, (partition, _) in enumerate(pushes):
             shares[partition].append(place)
@@ -154,14 +163,16 @@ class BrokerRedis:
         if len(work) == 1:
             await work[0]
         else:
-            await _gather(work)
+            await gather(work)
         return receipts
 
-    async def rewind(self, partition: int) -> None:
-        """See :class:`imd.interfaces.Broker`."""
+    async def rewind(self, partition: int) -> int:
+        """See :class:`imd.interfaces.Broker`. The fence is Redis' time in ms, or one more than the last."""
         self._check()
+        (fence,) = await self._store.run(self._role, "rewind", self._rewind, partition)
         self._cursors[partition].rewind()
         self._tried[partition].clear()
+        return int(fence)
 
     async def read(self, partition: int, limit: int, wait_seconds: float) -> list[Entry]:
         """See :class:`imd.interfaces.Broker`. After a failed or cancelled call the next one goes on where it began."""
@@ -182,30 +193,34 @@ class BrokerRedis:
             if entries or not page:
                 return entries
 
-    async def commit(self, partition: int, tokens: Sequence[bytes]) -> None:
+    async def commit(self, partition: int, tokens: Sequence[bytes], fence: int = 0) -> None:
         """See :class:`imd.interfaces.Broker`. Tokens that are unknown, or committed already, are ignored."""
         self._check()
         for start in range(0, len(tokens), CHUNK):
             page = tokens[start : start + CHUNK]
-            await self._delete(partition, page)
+            await self._delete(partition, page, fence)
             self._cursors[partition].forget(page)
 
-    async def _delete(self, partition: int, tokens: Sequence[bytes]) -> None:
+    async def _delete(self, partition: int, tokens: Sequence[bytes], fence: int) -> None:
         """Count what was there. When the answer to a first try was lost, the second cannot tell what that one deleted."""
         tried = self._tried[partition]
         known = not tried.intersection(tokens)
         tried.update(tokens)
-        deleted = await self._role.command("commit", "XDEL", self._stream(partition), *tokens)
+        (deleted,) = await self._store.run(self._role, "commit", self._commit, partition, [fence, *tokens])
         tried.difference_update(tokens)
+        if deleted < 0:
+            raise Fenced(f"partition {partition} of the broker has a newer owner than {fence}")
         self._metrics.committed.add(deleted if known else len(tokens))
 
     async def backlog(self) -> Backlog:
         """See :class:`imd.interfaces.Broker`. An entry's age counts from its push's ``at_ms``."""
         self._check()
         await self._counted()
+        counts = await self._store.look(self._role, "backlog")
         firsts = await self._each("backlog", *(("XRANGE", stream, "-", "+", "COUNT", 1) for stream in self._streams()))
         ages = [_at_ms(entries[0]) for entries in firsts if entries]
-        return Backlog(sum(self._lengths), min(ages, default=0))
+        committed = sum(count[0] for count in counts)
+        return Backlog(sum(self._lengths), min(ages, default=0), self._store.appended(), committed)
 
     def _check(self) -> None:
         if not self._open:
@@ -230,7 +245,7 @@ class BrokerRedis:
             raise BrokerUnavailable(str(error)) from None
 
     def _stream(self, partition: int) -> str:
-        return f"{self._prefix}:{{{partition}}}:pushes"
+        return f"{self._store.base(partition)}:pushes"
 
     def _streams(self) -> list[str]:
         return [self._stream(number) for number in range(self.partitions)]
@@ -275,55 +290,75 @@ class BrokerRedis:
 
     async def _each(self, call: str, *commands: tuple[Argument, ...]) -> list[Any]:
         """The answers to commands that are under way together."""
-        return await _gather([Deferred.fromCoroutine(self._role.command(call, *command)) for command in commands])
+        return await gather([Deferred.fromCoroutine(self._role.command(call, *command)) for command in commands])
 
     async def _publish_share(self, partition: int, share: list[tuple[int, Push]], receipts: list[Receipt]) -> None:
         """One partition's pushes, each with its place among the receipts."""
-        for start in range(0, len(share), CHUNK):
-            page = share[start : start + CHUNK]
+        left = len(share)
+        for page in _pages(share):
+            left -= len(page)
             try:
                 await self._publish_page(partition, page, receipts)
             except Exception as error:  # whatever it was, of the page nobody knows, and the rest was not asked for
                 count_unknown(self._metrics, len(page))
-                if rest := len(share) - start - len(page):
-                    count_refused(self._metrics, rest, error)
+                if left:
+                    count_refused(self._metrics, left, error)
                 raise
-            count_answered(self._metrics, (push for _, push in page), (receipts[place] for place, _ in page))
+            count_answered(self._metrics, (push for _, push in page), (receipts[number] for number, _ in page))
 
     async def _publish_page(self, partition: int, page: list[tuple[int, Push]], receipts: list[Receipt]) -> None:
         """As many as one call may have."""
-        keys = [self._stream(partition)]
         arguments: list[Argument] = [self._idempotency_ms]
         for _, push in page:
-            if push.idempotency_key:
-                keys.append(f"{self._prefix}:{{{partition}}}:idem:{push.idempotency_key}")
-            arguments += _mark(push), dump(push)
-        length, *earlier = await self._role.run("publish", self._publish, arguments, keys, lane=partition)
+            timelines = push.timelines
+            arguments += push.idempotency_key, _mark(push), dump(push), len(timelines)
+            if timelines:
+                message = dump_message(push.id, push.at_ms, push.operation, push.body)
+                arguments += message, push.keep_count, push.keep_ms, *timelines
+        length, places, earlier = await self._store.run(
+            self._role, "publish", self._publish, partition, arguments, in_order=True
+        )
         self._lengths[partition] = length
-        for number, mark in zip(earlier[::2], earlier[1::2], strict=True):
-            place, push = page[number - 1]
-            receipts[place] = _earlier(push, mark)
+        for (number, push), packed in zip(page, places, strict=True):
+            receipts[number] = Receipt(push.id, places=_places(packed))
+        for turn, mark in zip(earlier[::2], earlier[1::2], strict=True):
+            number, push = page[turn - 1]
+            receipts[number] = _earlier(push, mark)
 
 
-async def _gather(work: list[Deferred[Any]]) -> list[Any]:
-    """The answers in order, or the first failure: once all are over, so that nothing goes on behind the caller's back."""
-    answers: list[Any] = []
-    for done, outcome in await DeferredList(work, consumeErrors=True):
-        if not done:
-            outcome.raiseException()
-        answers.append(outcome)
-    return answers
+def _pages(share: list[tuple[int, Push]]) -> Iterator[list[tuple[int, Push]]]:
+    """Of at most ``CHUNK`` pushes, and appends to timelines; a push that has more goes alone, for it is stored in one step."""
+    page: list[tuple[int, Push]] = []
+    appends = 0
+    for each in share:
+        coming = len(each[1].timelines)
+        if page and (len(page) == CHUNK or appends + coming > CHUNK):
+            yield page
+            page, appends = [], 0
+        page.append(each)
+        appends += coming
+    if page:
+        yield page
 
 
 def _mark(push: Push) -> bytes:
-    """What an idempotency key stands for: the push's id, and what it asks."""
+    """What an idempotency key stands for: the push's id, and what it asks. The script adds a colon and its places."""
     return b"%d:%s" % (push.id, fingerprint(push).hex().encode()) if push.idempotency_key else b""
 
 
 def _earlier(push: Push, mark: bytes) -> Receipt:
-    id, _, asked = mark.partition(b":")
-    same = asked.decode() == fingerprint(push).hex()
-    return Receipt(int(id), repeated=same, conflict=not same)
+    id, asked, places = mark.split(b":", 2)
+    if asked.decode() == fingerprint(push).hex():
+        return Receipt(int(id), repeated=True, places=_places(places))
+    return Receipt(int(id), conflict=True)
+
+
+def _places(packed: bytes) -> tuple[Place, ...]:
+    """As ``lua/publish.lua`` packs them. Raises :class:`msgspec.DecodeError`."""
+    if not packed:
+        return ()
+    epoch, *pairs = msgspec.msgpack.decode(packed)
+    return tuple(Place(seq, f"{epoch}-{number}") for seq, number in zip(pairs[::2], pairs[1::2], strict=True))
 
 
 def _decode(page: list[Any]) -> tuple[list[Entry], list[bytes]]:
@@ -332,7 +367,7 @@ def _decode(page: list[Any]) -> tuple[list[Entry], list[bytes]]:
     undecodable: list[bytes] = []
     for token, fields in page:
         try:
-            entries.append(Entry(token, load(fields[1])))
+            entries.append(Entry(token, load(fields[1]), _places(fields[3]) if len(fields) > 3 else ()))
         except msgspec.DecodeError:
             undecodable.append(token)
     return entries, undecodable

@@ -1,6 +1,6 @@
 """The link of this process to a Redis: a few connections that come back by themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 from random import random
@@ -48,6 +48,8 @@ class RedisLink:
         self._told_away: set[str] = set()  # the reasons that were logged since it was there last
         self._attempts_due = 0  # connections that open() waits for
         self._first_news: Deferred[None] | None = None  # fires when they are none; None when nobody waits
+        self._run_id = ""  # of the server that was reached last
+        self._listeners: dict[object, Callable[[], None]] = {}
         self._log = Logger()
 
     @property
@@ -95,6 +97,13 @@ class RedisLink:
         """None while a connection is ready; else why there is none."""
         return None if self._connections else self._why_away
 
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` whenever another run of Redis than the last one has been reached: it was restarted, or is another
+        server now. Answers a function that ends it."""
+        token = object()
+        self._listeners[token] = listener
+        return lambda: self._listeners.pop(token, None) and None
+
     # calls
 
     async def call(self, *arguments: Argument) -> Any:
@@ -102,13 +111,22 @@ class RedisLink:
         return await self._ask(self._pick(), *arguments)
 
     async def run(
-        self, script: RedisScript, keys: Sequence[str], arguments: Sequence[Argument], lane: int | None = None
+        self,
+        script: RedisScript,
+        keys: Sequence[str],
+        arguments: Sequence[Argument],
+        lane: int | None = None,
+        *,
+        tell_run: bool = False,
     ) -> Any:
         """A script and what it returns. Redis gets the text only when it does not know the digest (yet, or any more).
 
         Calls of one ``lane`` share a connection while all stand, so Redis meets them in the order in which they were made.
+        With ``tell_run`` the run id of the server that it goes to comes before the arguments.
         """
         connection = self._pick(lane)
+        if tell_run:
+            arguments = (connection.run_id, *arguments)
         try:
             return await self._ask(connection, "EVALSHA", script.digest, len(keys), *keys, *arguments)
         except RedisRefusal as refusal:
@@ -180,6 +198,10 @@ class RedisLink:
         if len(self._connections) == 1:
             self._told_away.clear()
             self._log.info("{redis}: connected", redis=self._settings.label)
+        if connection.run_id != self._run_id:
+            self._run_id = connection.run_id
+            for listener in list(self._listeners.values()):
+                listener()
         self._attempt_over()
 
     def _lose(self, connection: RedisConnection, why: str) -> None:

@@ -63,8 +63,8 @@ class RedisConnector:
             role = await connection.call("ROLE", seconds=seconds)
             if role[0] != b"master":
                 raise Unavailable(f"{settings.label}: the server that the Sentinels name is not a master yet")
-        # Only now is it known that it has its data, and that it wants no password.
-        await connection.call("PING", seconds=seconds)
+        # Only with an answer is it known that it has its data, and that it wants no password.
+        connection.run_id = _run_id(await connection.call("INFO", "server", seconds=seconds))
 
     async def _authenticate(self, connection: RedisConnection, username: str, password: str) -> None:
         if password:
@@ -188,6 +188,14 @@ class _Verifier:
                 verify_hostname(connection, self._host)
         except (VerificationError, CertificateError):
             raise Unavailable(f"its certificate is not for {self._host}") from None
+
+
+def _run_id(info: bytes) -> str:
+    for line in info.decode("utf-8", "replace").splitlines():
+        name, _, value = line.partition(":")
+        if name == "run_id":
+            return value.strip()
+    return ""  # one that does not say is taken for the same one always
 
 
 def _is_address(host: str) -> bool:

@@ -34,9 +34,11 @@ class RedisRole:
         arguments: Sequence[Argument],
         keys: Sequence[str] = (),
         lane: int | None = None,
+        *,
+        tell_run: bool = False,
     ) -> Any:
         """What the script returns."""
-        return await self.told(call, self._link.run(script, keys, arguments, lane))
+        return await self.told(call, self._link.run(script, keys, arguments, lane, tell_run=tell_run))
 
     async def command(self, call: str, *arguments: Argument) -> Any:
         """What one command returns."""

@@ -1,5 +1,6 @@
 """Storage: what waits for delivery and who is where, embedded in this process or in Redis."""
 
+from secrets import token_hex
 from typing import NamedTuple
 
 from imd.backend.broker_memory import BrokerMemory
@@ -10,6 +11,7 @@ from imd.backend.leases_redis import LeasesRedis
 from imd.backend.presence_memory import PresenceMemory
 from imd.backend.presence_redis import PresenceRedis
 from imd.backend.redis import RedisLink
+from imd.backend.redis_partitions import RedisPartitions
 from imd.backend.redis_settings import RedisSettings
 from imd.backend.rooms_memory import RoomsMemory
 from imd.backend.rooms_redis import RoomsRedis
@@ -37,13 +39,31 @@ def storage(process: Process) -> Storage:
     link = None
     if "redis" in (settings.broker.backend, settings.presence.backend):
         link = RedisLink(settings=_redis(settings.redis), reactor=process.reactor)
-    broker = _broker(process, link)
+    store = _store(process, link) if link is not None and settings.broker.backend == "redis" else None
+    broker = _broker(process, link, store)
     leases, presence, rooms = _presence(process, link)
-    parts = (*([Part("redis", link)] if link else []), Part("broker", broker))
+    products = [Part("redis", link)] if link is not None else []
+    products += [Part("store", store)] if store is not None else []
+    parts = (*products, Part("broker", broker))
     return Storage(broker, leases, presence, rooms, parts)
 
 
-def _broker(process: Process, link: RedisLink | None) -> BrokerMemory | BrokerSqlite | BrokerRedis:
+def _store(process: Process, link: RedisLink) -> RedisPartitions:
+    settings = process.settings
+    return RedisPartitions(
+        link=link,
+        clock=process.reactor,
+        metrics=process.metrics,
+        partitions=settings.broker.partitions,
+        make_token=lambda: token_hex(6),
+        prefix=settings.redis.prefix,
+        head_seconds=settings.timelines.head_seconds,
+    )
+
+
+def _broker(
+    process: Process, link: RedisLink | None, store: RedisPartitions | None
+) -> BrokerMemory | BrokerSqlite | BrokerRedis:
     settings, clock, metrics = process.settings.broker, process.reactor, process.metrics
     limit, seconds = settings.max_backlog_entries, settings.idempotency_seconds
     match settings.backend:
@@ -65,12 +85,12 @@ def _broker(process: Process, link: RedisLink | None) -> BrokerMemory | BrokerSq
                 idempotency_seconds=seconds,
             )
         case "redis":
-            assert link is not None
+            assert link is not None and store is not None
             return BrokerRedis(
                 link=link,
+                store=store,
                 clock=clock,
                 metrics=metrics,
-                partitions=settings.partitions,
                 prefix=process.settings.redis.prefix,
                 max_backlog_entries=limit,
                 idempotency_seconds=seconds,

@@ -12,7 +12,7 @@ from imd.errors import BrokerUnavailable, ConfigError, ImdError, Overloaded
 from imd.metrics import Metrics
 from tests.contract import broker as contract
 from tests.support.redis import RedisServer
-from tests.support.redis_case import RedisCase
+from tests.support.redis_case import RedisCase, redis_store
 
 
 class BrokerRedisTests(contract.BrokerContract, RedisCase):
@@ -20,11 +20,12 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
 
     async def make_broker(self, *, max_backlog_entries: int = 1000, idempotency_seconds: float = 60.0) -> BrokerRedis:
         self.metrics = Metrics()
+        link = await self.make_link()
         broker = BrokerRedis(
-            link=await self.make_link(),
+            link=link,
+            store=redis_store(link, contract.PARTITIONS, self.metrics),
             clock=reactor,
             metrics=self.metrics,
-            partitions=contract.PARTITIONS,
             max_backlog_entries=max_backlog_entries,
             idempotency_seconds=idempotency_seconds,
         )
@@ -37,6 +38,7 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
 
     async def spoil(self, broker: contract.AnyBroker, partition: int) -> None:
         self.server.command("XADD", f"imd:{{{partition}}}:pushes", "*", "p", b"\xc1 no push")
+        self.server.command("HINCRBY", f"imd:{{{partition}}}:era", "appended", 1)
 
     async def test_more_than_a_script_takes(self) -> None:
         """Thousands of pushes in one call keep their order, and are committed in one."""
@@ -141,7 +143,9 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
     async def counting(self, partitions: int, **changes: Any) -> BrokerRedis:
         """One that is not open, of another configuration."""
         link = changes.pop("link", None) or await self.make_link()
-        return BrokerRedis(link=link, clock=reactor, metrics=Metrics(), partitions=partitions, **changes)
+        prefix = changes.get("prefix", "imd")
+        store = redis_store(link, partitions, prefix=prefix)
+        return BrokerRedis(link=link, store=store, clock=reactor, metrics=Metrics(), **changes)
 
     async def test_another_number_of_partitions(self) -> None:
         """Pushes in partitions that nobody reads would be lost in silence: that process does not open, and says what to do."""
@@ -186,7 +190,7 @@ class BrokerFaultTests(RedisCase):
 
     async def make_broker(self, **changes: Any) -> BrokerRedis:
         self.link = await self.make_link(self.own, **changes)
-        broker = BrokerRedis(link=self.link, clock=Clock(), metrics=Metrics(), partitions=4)
+        broker = BrokerRedis(link=self.link, store=redis_store(self.link, 4), clock=Clock(), metrics=Metrics())
         await broker.open()
         self.addCleanup(self.later, broker.close)
         return broker
@@ -204,7 +208,8 @@ class BrokerFaultTests(RedisCase):
         self.own.kill()
         refusals: list[ImdError] = []
         self.link = await self.make_link(self.own)
-        broker = BrokerRedis(link=self.link, clock=Clock(), metrics=Metrics(), partitions=4, refused=refusals.append)
+        store = redis_store(self.link, 4)
+        broker = BrokerRedis(link=self.link, store=store, clock=Clock(), metrics=Metrics(), refused=refusals.append)
         await broker.open()
         self.addCleanup(self.later, broker.close)
         self.own.start()

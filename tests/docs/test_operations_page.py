@@ -15,7 +15,7 @@ from tests.docs.page import ROOT, Page, code
 ROLES: tuple[Role, ...] = get_args(Role)
 LEVELS = ("info", "warn", "error", "critical")
 LUA_CALL = re.compile(r"redis\.p?call\('(\w+)'")
-FROM_PYTHON = {"ping", "select", "role", "eval", "evalsha", "xread", "xrange", "xdel", "xlen"}
+FROM_PYTHON = {"ping", "select", "role", "info", "eval", "evalsha", "xread", "xrange", "xdel", "xlen"}
 
 
 def log_lines() -> Iterator[tuple[str, str]]:

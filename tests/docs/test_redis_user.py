@@ -9,14 +9,15 @@ from imd.backend.leases_redis import LeasesRedis
 from imd.backend.presence_redis import PresenceRedis
 from imd.backend.redis import RedisLink
 from imd.backend.rooms_redis import RoomsRedis
+from imd.backend.timelines_redis import TimelinesRedis
 from imd.backend.traces_redis import TracesRedis
-from imd.interfaces import Location
+from imd.interfaces import Location, Totals
 from imd.metrics import Metrics
 from imd.protocol.push import Push, Target
-from imd.protocol.rpc import Ack
+from imd.protocol.rpc import Ack, Follow
 from imd.protocol.trace import Hop, Step
 from tests.docs.page import Page
-from tests.support.redis_case import RedisCase
+from tests.support.redis_case import RedisCase, redis_store
 
 COMET = Location("comet-1", 1)
 PASSWORD = "a-password"
@@ -36,7 +37,7 @@ class RedisUserTests(RedisCase):
     async def test_the_broker(self) -> None:
         """Published, read, counted, committed."""
         link = await self.link()
-        broker = BrokerRedis(link=link, clock=Clock(), metrics=Metrics(), partitions=1)
+        broker = BrokerRedis(link=link, store=redis_store(link, 1), clock=Clock(), metrics=Metrics())
         await broker.open()
         self.addCleanup(self.later, broker.close)
         push = Push(1, 1, Target.ALL, 1000, b"hello", idempotency_key="once")
@@ -47,6 +48,30 @@ class RedisUserTests(RedisCase):
         self.assertEqual((await broker.backlog()).entries, 1)
         await broker.commit(0, [entry.token])
         self.assertEqual((await broker.backlog()).entries, 0)
+
+    async def test_timelines(self) -> None:
+        """Kept, read, handled, let go for their number and their age, counted."""
+        link = await self.link()
+        store = redis_store(link, 1)
+        await store.open()
+        self.addCleanup(self.later, store.close)
+        broker = BrokerRedis(link=link, store=store, clock=Clock(), metrics=Metrics())
+        await broker.open()
+        self.addCleanup(self.later, broker.close)
+        timelines = TimelinesRedis(link=link, store=store, clock=Clock(), metrics=Metrics())
+        pushes = [
+            Push(id, 1, Target.MEMBERS, 1000, b"hello", mids=(7,), keep_count=1, keep_ms=keep_ms)
+            for id, keep_ms in ((1, 2**42), (2, 2**42), (3, 1))
+        ]
+        receipts = await broker.publish([(0, push) for push in pushes[:2]])
+        epoch = receipts[0].places[0].epoch
+        await timelines.ack([Ack("m:7", f"7:{number}", 2, epoch) for number in range(1101)])
+        self.assertEqual(len(await timelines.positions("m:7")), 1000)
+        (page,) = await timelines.read([Follow("m:7", 1, epoch, 10)])
+        self.assertEqual((page.head.seq, page.recovered, len(page.messages)), (2, True, 1))
+        await broker.publish([(0, pushes[2])])
+        self.assertFalse((await timelines.sweep(0, 10)).more)
+        self.assertEqual(await timelines.totals(), Totals(3, 0, 1, 2))
 
     async def test_presence(self) -> None:
         """A comet comes, enters a connection and a room, is found, and leaves."""

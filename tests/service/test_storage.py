@@ -23,7 +23,7 @@ class StorageTests(CompositionCase):
         for sets, broker, presence, names in (
             ((), BrokerSqlite, PresenceMemory, ["broker"]),
             (("broker.backend=memory",), BrokerMemory, PresenceMemory, ["broker"]),
-            (("broker.backend=redis",), BrokerRedis, PresenceMemory, ["redis", "broker"]),
+            (("broker.backend=redis",), BrokerRedis, PresenceMemory, ["redis", "store", "broker"]),
             (("presence.backend=redis",), BrokerSqlite, PresenceRedis, ["redis", "broker"]),
         ):
             stored = storage(self.process("imd", *sets))

@@ -1,6 +1,7 @@
 """A test case with a Redis of its own class, and links to it."""
 
 from collections.abc import Callable, Coroutine
+from secrets import token_hex
 from typing import Any
 
 from twisted.internet import reactor
@@ -9,6 +10,8 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from imd.backend.redis import RedisLink
+from imd.backend.redis_partitions import RedisPartitions
+from imd.metrics import Metrics
 from tests.support.redis import RedisServer
 
 
@@ -42,3 +45,18 @@ class RedisCase(TestCase):
     async def pass_time(self, seconds: float) -> None:
         """Really wait."""
         await deferLater(reactor, seconds)
+
+
+def redis_store(
+    link: RedisLink, partitions: int, metrics: Metrics | None = None, *, prefix: str = "imd", **settings: Any
+) -> RedisPartitions:
+    """What a broker, and timelines, stand on; not open, so that it does nothing by itself."""
+    return RedisPartitions(
+        link=link,
+        clock=reactor,
+        metrics=metrics or Metrics(),
+        partitions=partitions,
+        prefix=prefix,
+        make_token=lambda: token_hex(6),
+        **settings,
+    )

@@ -1,0 +1,146 @@
+"""Timelines in Redis: a list and a head each, in the partition where pushes to them are published."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from imd.backend.redis import RedisLink
+from imd.backend.redis_connection import Argument
+from imd.backend.redis_partitions import RedisPartitions, gather
+from imd.backend.redis_role import RedisRole
+from imd.backend.redis_script import RedisScript, load_script
+from imd.errors import TimelineUnavailable
+from imd.interfaces import Clock, Swept, Totals
+from imd.metrics import Metrics
+from imd.protocol.push import partition_of
+from imd.protocol.rpc import Ack, Follow, Page
+from imd.protocol.timeline import Place, load, target_of
+
+CHUNK = 500  # follows or acks a call: up to 3 ms, in which Redis does nothing else
+ANSWER_BYTES = 1 << 20  # of messages, for one read
+MESSAGE_BYTES = 32  # beside its body
+DEVICES = 1000  # whose positions are remembered
+
+
+class TimelinesRedis:
+    """See :class:`imd.interfaces.Timelines`; what is where is said in ``lua/timeline.lua``.
+
+    The messages of a timeline are a list of what :func:`imd.protocol.timeline.dump` makes: seqs have no holes, so the place
+    in the list says the seq. It has no expiry: sweeps let go of it, and count. Nothing piles up when nobody sweeps, for then no
+    job takes pushes either, and the broker soon refuses new ones. A head is stored for ``head_seconds`` after it was touched
+    last, or a tenth less, and at least as long as its messages are good. Positions are of at most ``DEVICES`` devices.
+
+    Times are Redis' own. The link, and the partitions, are opened and closed by whoever made them.
+    """
+
+    __slots__ = ("_ack", "_metrics", "_positions", "_read", "_role", "_store", "_sweep")
+
+    def __init__(self, *, link: RedisLink, store: RedisPartitions, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._role = RedisRole(
+            link=link, clock=clock, metrics=metrics, name="timelines", unavailable=TimelineUnavailable
+        )
+        self._read = _script("read")
+        self._ack = _script("ack")
+        self._positions = _script("positions")
+        self._sweep = _script("sweep")
+
+    async def read(self, follows: Sequence[Follow]) -> list[Page]:
+        """See :class:`imd.interfaces.Timelines`. One script a partition, all under way together."""
+        shares = self._shares([follow.timeline for follow in follows])
+        work = [
+            Deferred.fromCoroutine(self._read_share(partition, [follows[number] for number in share], len(follows)))
+            for partition, share in shares
+        ]
+        answers = await gather(work)
+        pages: list[Page | None] = [None] * len(follows)
+        for (_, share), answer in zip(shares, answers, strict=True):
+            for number, page in zip(share, answer, strict=True):
+                pages[number] = page
+        return _bounded([page for page in pages if page is not None])
+
+    async def _read_share(self, partition: int, follows: Sequence[Follow], of: int) -> list[Page]:
+        arguments: list[Argument] = [ANSWER_BYTES * len(follows) // of]
+        for follow in follows:
+            arguments += follow.timeline, follow.after, follow.epoch, follow.limit
+        answer = await self._store.run(self._role, "read", self._read, partition, arguments)
+        return [_page(follow, found) for follow, found in zip(follows, answer, strict=True)]
+
+    async def ack(self, acks: Sequence[Ack]) -> None:
+        """See :class:`imd.interfaces.Timelines`."""
+        work = []
+        for partition, share in self._shares([ack.timeline for ack in acks]):
+            arguments: list[Argument] = [DEVICES]
+            for ack in (acks[number] for number in share):
+                arguments += ack.timeline, ack.device, ack.seq, ack.epoch
+            work.append(Deferred.fromCoroutine(self._store.run(self._role, "ack", self._ack, partition, arguments)))
+        for counts in await gather(work):
+            for count, outcome in zip(counts, ("moved", "repeated", "stale", "beyond"), strict=True):
+                if count:
+                    self._metrics.positions.add(count, outcome)
+
+    async def positions(self, timeline: str) -> dict[str, int]:
+        """See :class:`imd.interfaces.Timelines`."""
+        partition = self._partition(timeline)
+        (fields,) = await self._store.run(self._role, "positions", self._positions, partition, [timeline])
+        found = [
+            (device.decode("utf-8", "replace"), *map(int, value.split()))
+            for device, value in zip(fields[::2], fields[1::2], strict=True)
+            if device
+        ]
+        found.sort(key=lambda each: -each[2])  # by turn: the last one first
+        return {device: seq for device, seq, _ in found[:DEVICES]}
+
+    async def sweep(self, partition: int, limit: int) -> Swept:
+        """See :class:`imd.interfaces.Timelines`. At most ``CHUNK`` timelines a call, whatever the limit."""
+        answer = await self._store.run(self._role, "sweep", self._sweep, partition, [min(limit, CHUNK)])
+        more, acked, expired = answer
+        return Swept(acked, expired, bool(more))
+
+    async def totals(self) -> Totals:
+        """See :class:`imd.interfaces.Timelines`. Counted by the scripts that append and let go."""
+        counts = await self._store.look(self._role, "totals")
+        kept, acked, expired = (sum(count[place] for count in counts) for place in (1, 2, 3))
+        return Totals(kept, kept - acked - expired, acked, expired)
+
+    def _partition(self, timeline: str) -> int:
+        return partition_of(target_of(timeline), self._store.number)
+
+    def _shares(self, timelines: Sequence[str]) -> list[tuple[int, list[int]]]:
+        """(partition, places in ``timelines``), at most ``CHUNK`` each."""
+        groups: defaultdict[int, list[int]] = defaultdict(list)
+        for number, timeline in enumerate(timelines):
+            groups[self._partition(timeline)].append(number)
+        return [
+            (partition, group[start : start + CHUNK])
+            for partition, group in groups.items()
+            for start in range(0, len(group), CHUNK)
+        ]
+
+
+def _script(name: str) -> RedisScript:
+    return load_script("era", "timeline", name)
+
+
+def _page(follow: Follow, found: list[Any]) -> Page:
+    seq, epoch, recovered, more, first, stored = found
+    try:
+        messages = tuple(load(first + number, each) for number, each in enumerate(stored))
+    except msgspec.DecodeError:
+        raise TimelineUnavailable(f"timeline {follow.timeline} in Redis holds something that is not imd's") from None
+    return Page(follow.timeline, Place(seq, epoch.decode()), bool(recovered), messages, bool(more))
+
+
+def _bounded(pages: list[Page]) -> list[Page]:
+    """Each partition answered some messages at least: what is too much of them all together is left for the next call."""
+    left = ANSWER_BYTES
+    for number, page in enumerate(pages):
+        if left <= 0 and page.messages:
+            pages[number] = msgspec.structs.replace(page, messages=(), more=True)
+        else:
+            left -= sum(len(message.body) + MESSAGE_BYTES for message in page.messages)
+    return pages
