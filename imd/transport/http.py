@@ -68,7 +68,10 @@ class HttpSite(ServerFactory):
         self._name = token_hex(4)  # tells the request ids of this start from those of others
         self._idle: Deferred[None] | None = None  # fires when the last connection has gone; None unless stopping
         self._table: defaultdict[str, dict[str, Route]] = defaultdict(dict)  # path -> method -> route
+        self._varying: dict[str, str] = {}  # what stands before a last segment that varies -> its path in the table
         for route in routes:
+            if route.parameter:
+                self._varying[route.path.rpartition("/")[0]] = route.path
             assert route.method not in self._table[route.path], (route.method, route.path)
             self._table[route.path][route.method] = route
 
@@ -119,7 +122,7 @@ class HttpSite(ServerFactory):
         return f"{self._name}-{self._requests}"
 
     def refusal(self, error: ImdError, target: str) -> Response:
-        path, _ = split_target(target)
+        path = self._find(split_target(target)[0])
         methods = self._table.get(path, {})
         response = fault_response(error, next((route.fault for route in methods.values()), fault_body))
         self._count(path, response, 0)
@@ -128,7 +131,8 @@ class HttpSite(ServerFactory):
     async def respond(self, request: Request) -> Response:
         """The answer to one request; see the class for what holds."""
         began = self._clock.seconds()
-        methods = self._table.get(request.path, {})
+        path = self._find(request.path)
+        methods = self._table.get(path, {})
         route = methods.get("GET" if request.method == "HEAD" else request.method)
         if request.method == "OPTIONS" and methods:
             response = Response(204, headers=_allow(methods))
@@ -136,8 +140,14 @@ class HttpSite(ServerFactory):
             response = _nothing(request, methods)
         else:
             response = await self._answer(route, request)
-        self._count(request.path, response, self._clock.seconds() - began)
+        self._count(path, response, self._clock.seconds() - began)
         return response
+
+    def _find(self, path: str) -> str:
+        """The path of the table that a request's is: itself, or one whose last segment varies."""
+        if path in self._table:
+            return path
+        return self._varying.get(path.rpartition("/")[0], path)
 
     def _count(self, path: str, response: Response, seconds: float) -> None:
         route = path if path in self._table else _NOWHERE

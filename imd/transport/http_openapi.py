@@ -1,5 +1,6 @@
 """The OpenAPI 3.1 document, made from the table of routes and the types that read and write."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from http import HTTPStatus
@@ -82,14 +83,19 @@ class _Schemas:
 
 
 def _operation(route: Route, schemas: _Schemas, keys_required: bool) -> Json:
+    words = re.sub(r"[{}]", "", route.path).replace(".", "_").strip("/").split("/")
     operation: Json = {
-        "operationId": "_".join([route.method.lower(), *route.path.strip("/").replace(".", "_").split("/")]),
+        "operationId": "_".join([route.method.lower(), *words]),
         "tags": [route.tag],
         "summary": route.summary,
         "responses": _responses(route, schemas),
     }
     if route.detail:
         operation["description"] = route.detail
+    if route.parameter:
+        operation["parameters"] = [
+            {"name": route.parameter, "in": "path", "required": True, "schema": {"type": "string"}}
+        ]
     if route.query is not None:
         operation["parameters"] = list(_parameters(schemas.of_query(route.query)))
     if route.body is not None:

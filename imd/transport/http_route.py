@@ -16,7 +16,7 @@ Handler = Callable[[Request], Response | Coroutine[Any, Any, Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One row of the table. Paths are exact: what varies is in the query."""
+    """One row of the table. What varies is in the query, or is the last segment of a path, in braces: ``/v1/messages/{id}``."""
 
     method: str  # GET (which serves HEAD too) or POST
     path: str
@@ -34,3 +34,9 @@ class Route:
     unready: Any = None  # the type of its answer with 503, when that is no fault
     scopes: str = ""  # which bearer keys may, in words; empty = anybody
     listed: bool = True  # whether the OpenAPI document has it (files of the page are no interface)
+
+    @property
+    def parameter(self) -> str:
+        """The name of what varies in its path; empty = nothing does."""
+        last = self.path.rpartition("/")[2]
+        return last[1:-1] if last.startswith("{") else ""

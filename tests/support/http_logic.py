@@ -10,10 +10,13 @@ from twisted.internet.task import Clock
 from imd.backend.broker_memory import BrokerMemory
 from imd.backend.leases_memory import LeasesMemory
 from imd.backend.rooms_memory import RoomsMemory
+from imd.backend.timelines_memory import TimelinesMemory
+from imd.backend.traces_memory import TracesMemory
 from imd.errors import ImdError
 from imd.interfaces import Instance, Location, Receipt
 from imd.logic.access import PushKey, PushKeys
 from imd.logic.balancer import Balancer
+from imd.logic.fate import Fates
 from imd.logic.ids import IdMaker
 from imd.logic.nodes import Nodes, NodesSettings
 from imd.logic.online import Online
@@ -24,6 +27,7 @@ from imd.metrics import Metrics
 from imd.protocol.push import Push
 from imd.transport.http_goim import GoimApi
 from imd.transport.http_health import HealthApi
+from imd.transport.http_messages import MessagesApi
 from imd.transport.http_openapi import OpenApi
 from imd.transport.http_pages import PagesApi, PageSettings
 from imd.transport.http_v1 import PushApi
@@ -71,7 +75,15 @@ class HttpLogic:
     ) -> None:
         self.clock = clock or Clock()
         self.metrics = Metrics()
-        inner = BrokerMemory(partitions=4, clock=self.clock, metrics=self.metrics, max_backlog_entries=1000)
+        self.timelines = TimelinesMemory(metrics=self.metrics, now_ms=lambda: int(NOW * 1000), make_epoch=lambda: "era")
+        self.traces = TracesMemory(clock=self.clock)
+        inner = BrokerMemory(
+            partitions=4,
+            clock=self.clock,
+            metrics=self.metrics,
+            max_backlog_entries=1000,
+            timelines=self.timelines,
+        )
         run(inner.open())
         self.broker = RecordingBroker(inner)
         self.leases = LeasesMemory(clock=self.clock, lease_seconds=30)
@@ -94,6 +106,7 @@ class HttpLogic:
         routes = [
             *GoimApi(pusher=pusher, keys=keys, online=self.online, nodes=self.nodes).routes(),
             *PushApi(pusher=pusher, keys=keys).routes(),
+            *MessagesApi(fates=Fates(traces=self.traces, timelines=self.timelines), keys=keys).routes(),
             *HealthApi(troubles=dict).routes(),
             *PagesApi(settings=page or PageSettings(push_key_needed=keys.required)).routes(),
         ]

@@ -45,11 +45,12 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(set(self.document["info"]) & {"title", "version"}, {"title", "version"})
         ids = [operation["operationId"] for operation in self.operations.values()]
         self.assertEqual(len(set(ids)), len(ids))
-        for operation in self.operations.values():
+        for (_, path), operation in self.operations.items():
             for status, response in operation["responses"].items():
                 self.assertTrue(response["description"], (operation["operationId"], status))
             for parameter in operation.get("parameters", ()):
-                self.assertEqual((parameter["in"], set(parameter) >= {"name", "schema"}), ("query", True))
+                where = "path" if f"{{{parameter['name']}}}" in path else "query"
+                self.assertEqual((parameter["in"], set(parameter) >= {"name", "schema"}), (where, True))
             for scheme in operation.get("security", ()):
                 self.assertLessEqual(set(scheme), set(self.document["components"]["securitySchemes"]))
 
