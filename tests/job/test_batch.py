@@ -4,6 +4,7 @@ from collections import deque
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.interfaces import Location
@@ -13,6 +14,7 @@ from imd.job.flight import Flight
 from imd.job.parcel import Parcel
 from imd.protocol.push import Push, Target
 from imd.protocol.rpc import Item, Kind
+from imd.protocol.timeline import Place
 
 HERE = Location("a", 1)
 
@@ -52,6 +54,16 @@ class MergeTests(SynchronousTestCase):
         sizes = [half, half, 1, MAX_MERGED_BYTES + 1, 5]
         groups = merge([delivery(number, "live://1", size) for number, size in enumerate(sizes)])
         self.assertEqual([[d.push.id for d in group] for group in groups], [[0, 1], [2], [3], [4]])
+
+    def test_kept_and_live_ones_leave_apart(self) -> None:
+        """They are different to a comet; neither passes the other. So for a traced one, and for a presence event."""
+        made = [delivery(number, "chat://1") for number in range(8)]
+        for number in (2, 3):
+            made[number].places = (Place(number, "e"),)
+        made[5].push = replace(made[5].push, trace="00-")
+        made[6].push = replace(made[6].push, operation=46)
+        ids = [[each.push.id for each in group] for group in merge(made)]
+        self.assertEqual(ids, [[0, 1], [2, 3], [4], [5], [6], [7]])
 
 
 class TakeTests(SynchronousTestCase):

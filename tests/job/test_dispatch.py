@@ -32,6 +32,7 @@ class BacklogTests(JobTestCase):
         self.clock.advance(5)
         self.assertEqual(self.metrics.backlog_entries.value(), 1)
         self.assertEqual(self.metrics.backlog_oldest_seconds.value(), 10)
+        self.assertEqual((self.metrics.broker_appended.value(), self.metrics.broker_committed.value()), (1, 0))
         self.run_now(dispatcher.assigned(frozenset()))
         self.clock.advance(5)
         self.assertEqual(self.metrics.backlog_entries.value(), 0)

@@ -2,7 +2,7 @@
 
 from twisted.logger import LogLevel, capturedLogs
 
-from imd.errors import DeadlineExceeded, PeerUnavailable, PresenceUnavailable
+from imd.errors import DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable, PresenceUnavailable
 from imd.protocol import rpc
 from imd.protocol.push import Push, Target
 from tests.support.job_fakes import NOW_MS, FakeComet, JobTestCase
@@ -134,6 +134,81 @@ class AbsenceTests(JobTestCase):
         self.assertEqual((self.drops("error"), self.waiting), (1, 0))
         self.flushLoggedErrors(ZeroDivisionError)
         self.end(dispatcher)
+
+
+class KeptTests(JobTestCase):
+    """Packets that are in a timeline too."""
+
+    def test_a_comet_that_takes_nothing(self) -> None:
+        """Away, lost or overloaded: the timeline has it. The live push beside it is dropped, both are committed."""
+        self.host("a", "chat://1")
+        self.attach("a", "phone", mid=7)
+        for error, reason in (
+            (PeerDown("dialling"), "comet_unavailable"),
+            (PeerUnavailable("vanished"), "comet_unavailable"),
+            (Overloaded("busy"), "overloaded"),
+        ):
+            dispatcher = self.dispatcher()
+            drops, deferred = self.drops(reason), self.deferred(reason)
+            self.a.error = error
+            self.kept(Target.ROOM, room="chat://1")
+            self.push(Target.ROOM, room="chat://1")
+            self.kept(Target.MEMBERS, mids=(7,))
+            self.advance(20)
+            self.assertEqual((self.drops(reason) - drops, self.deferred(reason) - deferred, self.waiting), (1, 2, 0))
+            self.a.error = None
+            self.end(dispatcher)
+
+    def test_what_comets_say_of_it(self) -> None:
+        """Duplicates, and what a channel that is behind reads from its timeline, are outcomes of their own."""
+        self.host("a", "chat://1")
+        self.a.outcome = lambda item: rpc.Outcome(delivered=3, duplicate=2, deferred=1)
+        dispatcher = self.dispatcher()
+        self.kept(Target.ROOM, room="chat://1")
+        counted = [self.metrics.handed_over.value(label) for label in ("delivered", "duplicate", "deferred")]
+        self.assertEqual((counted, self.metrics.answered.value()), ([3, 2, 1], 1))
+        self.end(dispatcher)
+
+    def test_a_member_who_moved(self) -> None:
+        """Is looked for as ever, and gets it with the place in the inbox."""
+        self.attach("a", "old", mid=7)
+        self.attach("a", "stays", mid=8)
+        self.a.outcome = lambda item: rpc.Outcome(delivered=1, unknown=("old",))
+        self.a.holding = True
+        dispatcher = self.dispatcher()
+        self.kept(Target.MEMBERS, mids=(8, 7))
+        self.run_now(self.presence.behind.detach(("a", 1), "old", 7))
+        self.attach("b", "new", mid=7)
+        self.a.release()
+        (item,) = self.b.items
+        self.assertEqual((item.keys, [place.seq for place in item.places]), (("new",), [1]))
+        self.end(dispatcher)
+
+
+class LedgerTests(JobTestCase):
+    """What both ends of a pair of processes count."""
+
+    def test_items_by_pair(self) -> None:
+        """This start of this job, and that start of that comet; those without an answer are unsure."""
+        self.host("a", "live://1")
+        self.host("b", "live://1")
+        self.b.error = PeerUnavailable("vanished")
+        dispatcher = self.dispatcher()
+        self.push(Target.ROOM, room="live://1")
+        self.assertEqual([batch.sender for batch in self.a.batches], ["j@7"])
+        self.assertEqual(self.metrics.items_answered.value("j@7", "a@1"), 1)
+        self.assertEqual(self.metrics.items_unsure.value("j@7", "b@1"), 1)
+        self.end(dispatcher)
+
+    def test_given_up_in_the_middle(self) -> None:
+        """What was sent and not answered is unsure, what was queued was never sent."""
+        self.attach("a", "k")
+        self.a.holding = True
+        dispatcher = self.dispatcher(settle_seconds=0.0)
+        for _ in range(3):
+            self.push(Target.KEYS, keys=("k",))
+        self.end(dispatcher)
+        self.assertEqual(self.metrics.items_unsure.value("j@7", "a@1"), 1)
 
 
 class UnknownKeyTests(JobTestCase):

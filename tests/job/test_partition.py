@@ -3,9 +3,11 @@
 from twisted.internet.defer import Deferred
 from twisted.logger import capturedLogs
 
-from imd.errors import BrokerUnavailable
+from imd.errors import BrokerUnavailable, Fenced
+from imd.interfaces import Entry
+from imd.job.dispatch import Dispatcher
 from imd.protocol.push import Push, Target
-from tests.support.job_fakes import NOW_MS, JobTestCase
+from tests.support.job_fakes import NOW_MS, JobTestCase, Switch
 
 
 class CommitTests(JobTestCase):
@@ -140,6 +142,131 @@ class GiveUpTests(JobTestCase):
         self.push(Target.KEYS, b"2", keys=("k",))
         self.run_now(dispatcher.assigned(frozenset({0})))
         self.assertEqual(self.a.bodies, [b"1", b"2"])
+        self.end(dispatcher)
+
+
+class FenceTests(JobTestCase):
+    """Two owners at once: one was paused, and returns."""
+
+    def test_an_old_owner_cannot_deliver(self) -> None:
+        """Not at a comet where the new owner was: nothing of it is settled, it is said once, and it comes again when the old
+        one turns out to own the partition after all."""
+        self.attach("a", "k")
+        old = self.paused()
+        new = self.dispatcher()
+        self.push(Target.KEYS, b"new", keys=("k",))
+        self.assertEqual(self.a.bodies, [b"new"])
+        with capturedLogs() as logs:
+            self.had_read(old, Entry(b"stale", Push(99, NOW_MS, Target.KEYS, 1000, b"old", keys=("k",))))
+            self.assertEqual(self.a.bodies, [b"new"])
+            self.clock.advance(0)
+        self.assertEqual([log["log_format"][:36] for log in logs], ["Partition {number} has a newer owner"])
+        self.assertEqual(self.metrics.given_up.value("open"), 1)
+        self.assertEqual(self.metrics.settled.value("keys"), 1)
+        self.run_now(old.assigned(frozenset()))  # its assignment tells it
+        self.clock.advance(2)
+        self.assertEqual(self.a.bodies, [b"new"])
+        self.end(new)
+        self.end(old)
+
+    def paused(self) -> Dispatcher:
+        """It owns partition 0, and reads nothing by itself."""
+
+        class Paused(Switch):
+            async def read(self, *_: object) -> None:
+                await Deferred()
+
+        broker, self.broker = self.broker, Paused(self.store)
+        dispatcher = self.dispatcher()
+        self.broker = broker
+        return dispatcher
+
+    def had_read(self, dispatcher: Dispatcher, entry: Entry) -> None:
+        """What the dispatcher had read when it was paused."""
+        self.run_now(dispatcher._partitions[0]._take([entry]))
+
+    def test_an_old_owner_cannot_commit(self) -> None:
+        """What it delivered before it was paused is the new owner's to settle."""
+        self.attach("a", "k")
+        self.a.holding = True
+        old = self.paused()
+        self.push(Target.KEYS, keys=("k",))
+        (entry,) = self.run_now(self.store.read(0, 10, 0))
+        self.had_read(old, entry)
+        new = self.dispatcher()  # takes it too, and waits for the comet's answer
+        self.assertEqual(len(self.a.held), 2)
+        request, reply = self.a.held.pop(0)
+        reply.callback(self.a.answer(request))
+        self.assertEqual(self.waiting, 1)
+        self.clock.advance(0)
+        self.assertEqual((self.metrics.given_up.value("settled"), self.waiting), (1, 1))
+        self.a.release()
+        self.assertEqual(self.waiting, 0)
+        self.run_now(old.assigned(frozenset()))
+        self.end(new)
+        self.end(old)
+
+    def test_a_rightful_owner_recovers(self) -> None:
+        """Whoever fenced it off: still told to own the partition it begins again, with a higher fence, and nothing is lost."""
+        self.attach("a", "k")
+        dispatcher = self.dispatcher()
+        fence = self.a.fences[0] = self.run_now(self.store.rewind(0))
+        self.push(Target.KEYS, keys=("k",))
+        self.clock.advance(0)
+        self.assertEqual((self.a.bodies, self.waiting), ([], 1))
+        self.advance(1.5)
+        self.assertEqual((self.a.bodies, self.waiting), ([b"hi"], 0))
+        self.assertGreater(self.a.batches[0].fence, fence)
+        self.end(dispatcher)
+
+    def test_fenced_while_it_is_given_up(self) -> None:
+        """It ends at once: there is nothing to wait for."""
+        self.attach("a", "k")
+        self.a.holding = True
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, keys=("k",))
+        given_up = Deferred.fromCoroutine(dispatcher.assigned(frozenset()))
+        self.a.fail(Fenced("a newer owner was here"))
+        self.clock.advance(0)
+        self.successResultOf(given_up)
+        self.assertEqual(self.waiting, 1)
+        self.end(dispatcher)
+
+    def test_batches_say_whose_they_are(self) -> None:
+        """Partition and fence; each ownership has a higher one."""
+        self.attach("a", "k")
+        for _ in range(2):
+            dispatcher = self.dispatcher((2,))
+            self.push(Target.KEYS, keys=("k",), partition=2)
+            self.end(dispatcher)
+        first, second = ((batch.partition, batch.fence) for batch in self.a.batches)
+        self.assertEqual((first[0], second[0]), (2, 2))
+        self.assertGreater(second[1], first[1])
+
+
+class ReachTests(JobTestCase):
+    """No comet can be reached."""
+
+    def test_pushes_wait_in_the_broker(self) -> None:
+        """Where they are safe: another job may do better, and this one goes on when a link is up."""
+        self.attach("a", "k")
+        self.comets.cut_off = True
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, keys=("k",))
+        self.advance(60)
+        self.assertEqual((self.waiting, self.metrics.taken.value("keys")), (1, 0))
+        self.comets.cut_off = False
+        self.advance(2)
+        self.assertEqual((self.waiting, self.a.bodies), (0, [b"hi"]))
+        self.end(dispatcher)
+
+    def test_no_comet_is_no_reason_to_wait(self) -> None:
+        """Then there is nobody to push to."""
+        self.comets.comets.clear()
+        self.comets.cut_off = True
+        dispatcher = self.dispatcher()
+        self.push(Target.KEYS, keys=("k",))
+        self.assertEqual((self.waiting, self.drops("not_connected")), (0, 1))
         self.end(dispatcher)
 
 

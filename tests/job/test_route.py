@@ -82,6 +82,62 @@ class TargetTests(JobTestCase):
         self.end(dispatcher)
 
 
+class KeptTests(JobTestCase):
+    """Pushes that timelines keep."""
+
+    def test_places_of_a_room(self) -> None:
+        """One for each packet, and the mark of each push; a live push of the room leaves apart."""
+        self.host("a", "chat://1")
+        first, second, live = (
+            self.kept(Target.ROOM, b"1", room="chat://1"),
+            self.kept(Target.ROOM, b"2", room="chat://1"),
+            self.push(Target.ROOM, b"3", room="chat://1"),
+        )
+        dispatcher = self.dispatcher()
+        kept, alone = self.a.items
+        self.assertEqual([place.seq for place in kept.places], [1, 2])
+        self.assertEqual(kept.marks, ((first.id, first.at_ms), (second.id, second.at_ms)))
+        self.assertEqual((kept.count, kept.traced, kept.operation), (2, False, 0))
+        self.assertEqual((alone.places, alone.marks), ((), ((live.id, live.at_ms),)))
+        self.end(dispatcher)
+
+    def test_places_of_members(self) -> None:
+        """One for each key: that of the inbox of its member."""
+        for key, mid in (("phone", 7), ("laptop", 7), ("other", 8)):
+            self.attach("a", key, mid=mid)
+        self.kept(Target.MEMBERS, mids=(8,))
+        dispatcher = self.dispatcher()
+        self.kept(Target.MEMBERS, mids=(7, 8))
+        item = self.a.items[1]
+        seqs = dict(zip(item.keys, [place.seq for place in item.places], strict=True))
+        self.assertEqual(seqs, {"phone": 1, "laptop": 1, "other": 2})
+        self.end(dispatcher)
+
+    def test_nobody_there(self) -> None:
+        """No drop: whoever comes finds it in the timeline."""
+        dispatcher = self.dispatcher()
+        self.kept(Target.MEMBERS, mids=(1, 2))
+        self.kept(Target.ROOM, room="chat://1")
+        self.assertEqual((self.deferred("not_connected"), self.waiting), (3, 0))
+        self.assertEqual(dict(self.metrics.drops.values), {})
+        self.end(dispatcher)
+
+    def test_a_presence_event(self) -> None:
+        """Comet is told its operation, for only some clients get it."""
+        self.host("a", "chat://1")
+        dispatcher = self.dispatcher()
+        self.push(Target.ROOM, room="chat://1", operation=46)
+        self.assertEqual([item.operation for item in self.a.items], [46])
+        self.end(dispatcher)
+
+    def test_a_kick_says_why(self) -> None:
+        """With the code of the close reason."""
+        dispatcher = self.dispatcher()
+        self.push(Target.KICK, body=b"", keys=("k",), server="a", boot=1, reason=4031)
+        self.assertEqual([item.reason for item in self.a.items], [4031])
+        self.end(dispatcher)
+
+
 class MergeTests(JobTestCase):
     """Pushes to a room."""
 

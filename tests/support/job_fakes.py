@@ -11,7 +11,9 @@ from imd.backend.broker_memory import BrokerMemory
 from imd.backend.leases_memory import LeasesMemory
 from imd.backend.presence_memory import PresenceMemory
 from imd.backend.rooms_memory import RoomsMemory
-from imd.errors import ImdError
+from imd.backend.timelines_memory import TimelinesMemory
+from imd.backend.traces_memory import TracesMemory
+from imd.errors import Fenced, ImdError
 from imd.interfaces import CometClient, Location
 from imd.job.dispatch import Dispatcher
 from imd.job.settings import JobSettings
@@ -20,6 +22,7 @@ from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.protocol.packet import walk
 from imd.protocol.push import Push, Target
+from imd.protocol.trace import Step
 
 NOW_MS = 1_700_000_000_000
 BOOT = 1
@@ -39,8 +42,12 @@ class FakeComet:
         self.holding = False  # answers wait in ``held``
         self.held: list[tuple[rpc.Batch, Deferred[rpc.Outcomes]]] = []
         self.outcome: Callable[[rpc.Item], rpc.Outcome] = delivered
+        self.fences: dict[int, int] = {}  # the highest of each partition
 
     async def push(self, request: rpc.Batch) -> rpc.Outcomes:
+        if request.fence < self.fences.get(request.partition, 0):
+            raise Fenced("a newer owner was here")
+        self.fences[request.partition] = request.fence
         self.batches.append(request)
         if self.error is not None:
             raise self.error
@@ -127,7 +134,11 @@ class JobTestCase(SynchronousTestCase):
         self.leases = LeasesMemory(clock=self.clock, lease_seconds=3600)
         self.presence = Switch(PresenceMemory(leases=self.leases))
         self.rooms = Switch(RoomsMemory(leases=self.leases))
-        self.store = BrokerMemory(partitions=4, clock=self.clock, metrics=Metrics())
+        self.timelines = Switch(TimelinesMemory(metrics=Metrics(), now_ms=self.now_ms, make_epoch=lambda: "e"))
+        self.store = BrokerMemory(
+            partitions=4, clock=self.clock, metrics=Metrics(), timelines=self.timelines.behind, now_ms=self.now_ms
+        )
+        self.traces = Switch(TracesMemory(clock=self.clock))
         self.broker = Switch(self.store)
         self.run_now(self.store.open())
         self.comets = FakeComets()
@@ -141,17 +152,24 @@ class JobTestCase(SynchronousTestCase):
         self.run_now(self.leases.renew(Location(server, boot)))
         return comet
 
+    def now_ms(self) -> int:
+        """The date on the fake clock."""
+        return NOW_MS + int(self.clock.seconds() * 1000)
+
     def dispatcher(self, partitions: Sequence[int] = (0,), **settings: Any) -> Dispatcher:
-        """One that owns ``partitions``."""
+        """Job ``j``; it owns ``partitions``."""
         dispatcher = Dispatcher(
             broker=self.broker,
             presence=self.presence,
             rooms=self.rooms,
             comets=self.comets,
             clock=self.clock,
-            now_ms=lambda: NOW_MS + int(self.clock.seconds() * 1000),
+            now_ms=self.now_ms,
             metrics=self.metrics,
             settings=JobSettings(**settings),
+            job=Location("j", 7),
+            timelines=self.timelines,
+            traces=self.traces,
         )
         self.run_now(dispatcher.assigned(frozenset(partitions)))
         return dispatcher
@@ -195,6 +213,14 @@ class JobTestCase(SynchronousTestCase):
         self.publish([push], partition)
         return push
 
+    def kept(self, target: Target, body: bytes = b"hi", partition: int = 0, **fields: Any) -> Push:
+        """One push that its timelines keep, in the broker."""
+        return self.push(target, body, partition, keep_count=100, keep_ms=60_000, **fields)
+
+    def hops(self, push: Push) -> list[tuple[Step, str, str]]:
+        """(step, device, reason) of what was noted of a traced push."""
+        return [(hop.step, hop.device, hop.reason) for hop in self.run_now(self.traces.behind.read(push.id))]
+
     def publish(self, pushes: Sequence[Push], partition: int = 0) -> None:
         """These in one append."""
         self.run_now(self.store.publish([(partition, push) for push in pushes]))
@@ -208,3 +234,7 @@ class JobTestCase(SynchronousTestCase):
     def drops(self, reason: str) -> float:
         """Packets that job dropped."""
         return self.metrics.drops.value("job", reason)
+
+    def deferred(self, reason: str) -> float:
+        """Kept packets that job left to their timelines."""
+        return self.metrics.deferred.value(reason)
