@@ -121,10 +121,17 @@ class Metrics:
         # comet: what was written
         self.deliveries = Counter(
             "imd_deliveries",
-            "Pushed packets per channel, by target: delivered, filtered, or left (the channel went before its turn).",
+            "Pushed packets per channel, by target: delivered, filtered, left (the channel went before its turn); of kept"
+            " ones duplicate (it had them) or deferred (it reads them from the timeline).",
             ("target", "outcome"),
         )
         self.drops = Counter("imd_drops", "Pushed packets not delivered, by layer and reason.", ("layer", "reason"))
+        self.replayed = Counter(
+            "imd_replayed", "Messages out of timelines given to channels: written, held, or why not.", ("outcome",)
+        )
+        self.catch_ups = Counter(
+            "imd_catch_ups", "Channels that fell behind in a timeline, by who found it: a push, or a check.", ("cause",)
+        )
         self.packets_offered = Counter(
             "imd_packets_offered", "Pushed packets offered to channels, by target.", ("target",)
         )
@@ -178,13 +185,6 @@ class Metrics:
             ("reason",),
         )
         self.sends = Counter("imd_sends", "Messages that clients sent, by outcome.", ("outcome",))
-        self.acks = Counter("imd_acks", "Acks of devices that comets brought, by result.", ("result",))
-        self.attendances = Counter(
-            "imd_attendances", "Members who came into rooms or left them, as comets told, by result.", ("result",)
-        )
-        self.trace_notes = Counter(
-            "imd_trace_notes", "Hops and acks of traced pushes that logic had to note, by outcome.", ("note", "outcome")
-        )
         self.hook_calls = Counter("imd_hook_calls", "Packets that the receive hook got, by result.", ("result",))
         self.http_seconds = Histogram(
             "imd_http_seconds", "HTTP requests, by route and status.", SECONDS, ("route", "status")

@@ -41,12 +41,12 @@ class TraceNotes:
 
     def note(self, hops: Sequence[tuple[int, Hop]]) -> None:
         """Each (push id, hop), soon."""
-        self._hold(self._hops, hops, "hop")
+        self._hold(self._hops, hops)
 
     def acked(self, acks: Sequence[Ack], at_ms: int) -> None:
         """Devices have handled these; acks that wait together are noted with the time of the last."""
         self._acked_at_ms = at_ms
-        self._hold(self._acks, acks, "ack")
+        self._hold(self._acks, acks)
 
     async def close(self) -> None:
         """Wait until what was told so far is written, or has failed: every call of the store has its deadline."""
@@ -55,9 +55,9 @@ class TraceNotes:
             self._writing.addCallback(lambda _: waiting.callback(None))
             await waiting
 
-    def _hold(self, held: deque[Note], more: Sequence[Note], what: str) -> None:
+    def _hold(self, held: deque[Note], more: Sequence[Note]) -> None:
         taken = more[: MAX_HELD - len(held)]
-        self._count(len(more) - len(taken), what, "dropped")
+        self._count(len(more) - len(taken), "lost")
         held.extend(taken)
         if held and self._writing is None:
             self._writing = Deferred.fromCoroutine(self._write_all())
@@ -71,25 +71,26 @@ class TraceNotes:
         while self._hops or self._acks:
             hops, acks = _page(self._hops), _page(self._acks)
             if hops:
-                await self._counted(len(hops), "hop", self._traces.note(hops))
+                await self._counted(len(hops), self._traces.note(hops))
             if acks:
-                await self._counted(len(acks), "ack", self._traces.acked(acks, self._acked_at_ms, self._process))
+                await self._counted(len(acks), self._traces.acked(acks, self._acked_at_ms, self._process))
 
-    async def _counted(self, notes: int, what: str, write: Coroutine[Any, Any, None]) -> None:
-        outcome = "failed"
+    async def _counted(self, notes: int, write: Coroutine[Any, Any, None]) -> None:
+        outcome = "lost"
         try:
             await write
-            outcome = "written"
+            outcome = "noted"
         except ImdError as error:
             if not self._failing:
                 self._log.warn("traces cannot be written: {error}", error=error)
         finally:
-            self._failing = outcome == "failed"
-            self._count(notes, what, outcome)
+            self._failing = outcome == "lost"
+            self._count(notes, outcome)
 
-    def _count(self, notes: int, what: str, outcome: str) -> None:
+    def _count(self, notes: int, outcome: str) -> None:
+        """An ack counts as a hop: it may be one for many pushes or for none, but it is lost as one."""
         if notes:
-            self._metrics.trace_notes.add(notes, what, outcome)
+            self._metrics.trace_hops.add(notes, outcome)
 
 
 def _page(held: deque[Note]) -> list[Note]:
