@@ -15,9 +15,11 @@ from imd.interfaces import Identity
 from imd.logic.keys import KeyRing
 from imd.logic.verify_key import ALGORITHMS
 from imd.protocol import rpc
-from imd.protocol.body import INT32, INT64, MAX_ACCEPTS, MAX_KEY_BYTES, MAX_ROOM_BYTES
+from imd.protocol.body import INT32, INT64, MAX_ACCEPTS, MAX_KEY_BYTES, MAX_PLATFORM_BYTES, MAX_ROOM_BYTES
 
 MAX_TOKEN_BYTES = 8192  # nothing longer is looked at; comet's packets are smaller by default
+MAX_GRANTS = 100  # rooms that a token names
+LATEST_SECONDS = 2**42  # since the epoch, in 139,000 years: what expires later expires then
 
 Int32 = Annotated[int, Meta(ge=INT32.start, le=INT32.stop - 1)]
 
@@ -40,7 +42,8 @@ class _Claims(msgspec.Struct, frozen=True):
     key: str | None = None  # the connection's key, as it is
     room_id: str | None = None
     accepts: Annotated[tuple[Int32, ...], Meta(max_length=MAX_ACCEPTS)] | None = None
-    platform: str | None = None  # nothing rests on it yet, but it has its type
+    rooms: Annotated[tuple[str, ...], Meta(max_length=MAX_GRANTS)] = ()  # that it may join; so may it ``room_id``
+    platform: str | None = None  # whose limit of devices counts
 
 
 class _Verified(NamedTuple):
@@ -96,7 +99,16 @@ class TokenAuthenticator:
             raise AuthRefused("signature: no key of ours made it" if candidates else "kid: no key for this token")
         claims = _claims(payload)
         self._check_parties(claims)
-        return _Verified(_identity(claims, self._settings.mid_claim), _times(claims), self._keys.generation)
+        times = _times(claims)
+        identity = _identity(claims, self._settings.mid_claim)._replace(expires_at_ms=self._expires_at_ms(times))
+        return _Verified(identity, times, self._keys.generation)
+
+    def _expires_at_ms(self, times: Mapping[str, float]) -> int:
+        """The moment from which it is refused: a client that was let in within the leeway is not ended at once."""
+        if "exp" not in times:
+            return 0
+        exp = max(0, min(times["exp"], LATEST_SECONDS))  # before a number that no float holds is reckoned with
+        return int((exp + self._settings.leeway_seconds) * 1000) or 1
 
     def _check_parties(self, claims: Mapping[str, Any]) -> None:
         issuer, audience = self._settings.issuer, self._settings.audience
@@ -166,10 +178,18 @@ def _identity(claims: Mapping[str, Any], mid_claim: str) -> Identity:
         said = msgspec.convert(claims, _Claims)
     except msgspec.ValidationError as error:
         raise AuthRefused(f"claims: {error}") from None
-    for name, value, limit in (("key", said.key, MAX_KEY_BYTES), ("room_id", said.room_id, MAX_ROOM_BYTES)):
-        if value is not None and len(value.encode()) > limit:
-            raise AuthRefused(f"{name}: longer than {limit} bytes")
-    return Identity(_mid(claims, mid_claim), said.key or "", said.room_id, said.accepts)
+    _limit("key", said.key or "", MAX_KEY_BYTES)
+    _limit("room_id", said.room_id or "", MAX_ROOM_BYTES)
+    _limit("platform", said.platform or "", MAX_PLATFORM_BYTES)
+    for room in said.rooms:
+        _limit("rooms", room, MAX_ROOM_BYTES)
+    grants = tuple(room for room in dict.fromkeys((*said.rooms, said.room_id or "")) if room)
+    return Identity(_mid(claims, mid_claim), said.key or "", said.room_id, said.accepts, said.platform, grants)
+
+
+def _limit(name: str, value: str, max_bytes: int) -> None:
+    if len(value.encode()) > max_bytes:
+        raise AuthRefused(f"{name}: longer than {max_bytes} bytes")
 
 
 def _mid(claims: Mapping[str, Any], mid_claim: str) -> int:

@@ -21,6 +21,7 @@ from tests.support.signers import SIGNERS
 
 NOW = 1_800_000_000
 GOOD = {"mid": 5, "exp": NOW + 60}
+EXPIRES_MS = (NOW + 60 + 30) * 1000  # GOOD's exp, and the leeway
 STRICT = TokenSettings(issuer="idp", audience="imd")
 
 
@@ -188,8 +189,18 @@ class TimeTests(TokenCase):
             self.refused(SIGNERS["HS256"].sign({"mid": 5, "exp": value}), "^exp: not a number$")
 
     def test_endless(self) -> None:
-        """A number beyond every clock is just late."""
-        self.let_in(SIGNERS["HS256"].sign({"mid": 5, "exp": 10**400}))
+        """A number beyond every clock is just late, and one before every clock long past."""
+        identity = self.let_in(SIGNERS["HS256"].sign({"mid": 5, "exp": 10**400}))
+        self.assertTrue(NOW * 1000 < identity.expires_at_ms < 2**63)
+        self.refused(SIGNERS["HS256"].sign({"mid": 5, "exp": -(10**400)}), "^exp: ")
+
+    def test_expires_at(self) -> None:
+        """When it would be refused, leeway and all, also from memory; never for one that does not say."""
+        token = SIGNERS["HS256"].sign({"mid": 5, "exp": NOW + 0.5})
+        self.use([key("HS256")], TokenSettings(require_exp=False, leeway_seconds=10))
+        for _ in range(2):
+            self.assertEqual(self.let_in(token).expires_at_ms, NOW * 1000 + 10_500)
+        self.assertEqual(self.let_in(SIGNERS["HS256"].sign({"mid": 5})).expires_at_ms, 0)
 
 
 class ClaimTests(TokenCase):
@@ -231,8 +242,17 @@ class ClaimTests(TokenCase):
     def test_all_claims(self) -> None:
         """Key, room and accepts are as the token says, an empty room too."""
         token = self.sign(mid=5, key="tv", room_id="", accepts=[1000, -1], platform="web")
-        self.assertEqual(self.let_in(token), Identity(5, "tv", "", (1000, -1)))
-        self.assertEqual(self.let_in(self.sign(mid=5)), Identity(5, "5:phone", None, None))
+        self.assertEqual(self.let_in(token), Identity(5, "tv", "", (1000, -1), "web", (), EXPIRES_MS))
+        self.assertEqual(self.let_in(self.sign(mid=5)), Identity(5, "5:phone", expires_at_ms=EXPIRES_MS))
+
+    def test_grants(self) -> None:
+        """The rooms that the token names, each once, its room_id among them; none when it names none."""
+        self.assertEqual(self.let_in(self.sign(mid=5)).grants, ())
+        token = self.sign(mid=5, rooms=["vip://1", "vip://2", "vip://1", ""], room_id="vip://3")
+        self.assertEqual(self.let_in(token).grants, ("vip://1", "vip://2", "vip://3"))
+        self.assertEqual(self.let_in(self.sign(mid=5, room_id="")).grants, ())
+        many = [f"vip://{number}" for number in range(100)]
+        self.assertEqual(len(self.let_in(self.sign(mid=5, rooms=many)).grants), 100)
 
     def test_wrong_types(self) -> None:
         """Each claim of another type, or over its limit, is refused by name."""
@@ -240,7 +260,8 @@ class ClaimTests(TokenCase):
             "key": [5, ["a"], "k" * 129],
             "room_id": [5, "r" * 256],
             "accepts": [5, "1000", ["1000"], [2**31], [1.5], list(range(1001))],
-            "platform": [5],
+            "platform": [5, "p" * 65],
+            "rooms": [5, "live://1", [5], ["r" * 256], [f"live://{number}" for number in range(101)]],
         }
         for name, values in wrong.items():
             for value in values:
