@@ -3,9 +3,13 @@
 from typing import TYPE_CHECKING
 
 from imd.comet.drop import Drop
+from imd.comet.edition import replay
 from imd.comet.load import Load
 from imd.comet.outbox import Outbox
+from imd.comet.position import Position
 from imd.errors import CloseReason
+from imd.protocol.push_header import VERSION
+from imd.protocol.rpc import Page
 
 if TYPE_CHECKING:
     from imd.comet.session import Session
@@ -14,10 +18,18 @@ if TYPE_CHECKING:
 class Channel:
     """One per authenticated connection; there are 100,000 of them."""
 
-    __slots__ = ("accepts", "key", "mid", "outbox", "rooms", "session", "version")
+    __slots__ = ("accepts", "device", "key", "mid", "outbox", "positions", "rooms", "session", "version")
 
     def __init__(
-        self, *, session: "Session", outbox: Outbox, key: str, mid: int, accepts: frozenset[int], version: int
+        self,
+        *,
+        session: "Session",
+        outbox: Outbox,
+        key: str,
+        mid: int,
+        accepts: frozenset[int],
+        version: int,
+        device: str = "",
     ) -> None:
         self.session = session
         self.outbox = outbox
@@ -28,10 +40,18 @@ class Channel:
         self.accepts = accepts
         self.version = version  # of its op 7: 1, or 2 for a client that wants more
         self.rooms: tuple[str, ...] = ()  # the directory enters and takes out; a version-1 client is in one at most
+        self.device = device or key  # what the client calls itself
+        # Timeline -> where it stands there, of those that it follows: :class:`imd.comet.follower.Follower` enters and takes
+        # out. None = it reads version 1, and follows none.
+        self.positions: dict[str, Position] | None = {} if version == VERSION else None
 
     def offer(self, load: Load) -> Drop | None:
         """Write or hold a push: None when done, else why not. See :meth:`imd.comet.outbox.Outbox.offer`."""
         return self.outbox.offer(load)
+
+    def replay(self, page: Page) -> Drop | None:
+        """Write or hold the page's messages, whatever was written before: None when done, else why not, as :meth:`offer`."""
+        return self.outbox.replay(replay(page)) if page.messages else None
 
     def close(self, reason: CloseReason) -> None:
         """End the session."""

@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 
 from twisted.internet.defer import Deferred
@@ -11,15 +12,18 @@ from imd.comet.channel import Channel
 from imd.comet.directory import Directory
 from imd.comet.drop import Drop
 from imd.comet.fanout import Fanout
+from imd.comet.follower import Follower
+from imd.comet.hops import Hops
 from imd.comet.limits import Limits
 from imd.comet.load import Load
-from imd.comet.parcel import Parcel, size_of
+from imd.comet.parcel import Parcel, size_of, trouble_of
 from imd.comet.policy import SlowPolicy
 from imd.comet.sweep import Sweep
 from imd.comet.tally import Tally
-from imd.errors import Overloaded, PeerUnavailable
+from imd.errors import BadRequest, Overloaded, PeerUnavailable
 from imd.interfaces import Clock, Timer
 from imd.metrics import Metrics
+from imd.protocol.operation import Operation
 from imd.protocol.room_id import split_room_id
 from imd.protocol.rpc import Item, Kind, Outcome, Outcomes
 from imd.protocol.wire import Wire
@@ -45,12 +49,15 @@ class Delivery:
         "_clock",
         "_directory",
         "_fanout",
+        "_follower",
         "_joinable",
         "_kick",
         "_left",
         "_limits",
         "_metrics",
+        "_now_ms",
         "_parcels",
+        "_process",
         "_running",
         "_sweeps",
         "_timer",
@@ -64,14 +71,22 @@ class Delivery:
         clock: Clock,
         metrics: Metrics,
         limits: Limits,
-        kick: Callable[[Channel], None],
+        kick: Callable[[Channel, int], None],
+        follower: Follower,
+        now_ms: Callable[[], int],
+        process: str,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._metrics = metrics
         self._limits = limits
-        self._kick = kick  # told which channel may have been replaced elsewhere
-        self._fanout = Fanout()
+        self._kick = (
+            kick  # told which channel shall go, and the code of the close reason; 0 = it may be another server's
+        )
+        self._follower = follower
+        self._now_ms = now_ms
+        self._process = process  # "comet/c1", for traces
+        self._fanout = Fanout(behind=follower.behind)
         self._parcels: deque[Parcel] = deque()  # the first may be begun, the others wait
         self._joinable: dict[str, Parcel] = {}  # room -> the waiting parcel that a later item for it may join
         self._sweeps: set[Sweep] = set()
@@ -84,11 +99,16 @@ class Delivery:
     def deliver(self, items: Sequence[Item]) -> Deferred[Outcomes]:
         """Queue them all. The answer comes when each outcome is known: for a broadcast with a speed, once it is scheduled.
 
-        Raises :class:`Overloaded`, and takes nothing, while what waits is at its limit. A batch that is larger than the
-        limit is taken when nothing waits.
+        Raises :class:`Overloaded`, and takes nothing, while what waits is at its limit; then who follows the timelines of the
+        kept ones looks there soon. A batch that is larger than the limit is taken when nothing waits. Raises
+        :class:`BadRequest` for marks or places that do not fit.
         """
+        for item in items:
+            if (trouble := trouble_of(item)) is not None:
+                raise BadRequest(trouble)
         size = sum(map(size_of, items))
         if self._parcels and self.waiting_bytes + size > self._limits.delivery_queue_bytes:
+            self._follower.missed(items)
             raise Overloaded(f"{self.waiting_bytes} bytes wait for delivery here")
         self.waiting_bytes += size
         self._metrics.items_taken.add(len(items))
@@ -130,7 +150,7 @@ class Delivery:
             self._joinable.clear()
 
     def _may_join(self, parcel: Parcel, item: Item) -> bool:
-        if parcel.size_bytes + size_of(item) > JOIN_BYTES:
+        if not parcel.may_take(item) or parcel.size_bytes + size_of(item) > JOIN_BYTES:
             return False
         return not self._directory.overlaps or self._parcels[-1] is parcel
 
@@ -164,12 +184,16 @@ class Delivery:
         if self._joinable.get(item.room) is parcel:
             del self._joinable[item.room]
         is_room = item.kind is Kind.ROOM
+        policy = self._policy(item.room) if is_room else self._limits.slow_policy
         parcel.load = load = Load(
             Wire(parcel.packets),
             packets=parcel.count,
-            policy=self._policy(item.room) if is_room else self._limits.slow_policy,
+            policy=policy,
             room=item.room if is_room else "",
             operation=None if is_room else item.operation,
+            newer_only=is_room and item.operation == Operation.PRESENCE,
+            edit=partial(parcel.edition, policy),
+            hops=self._hops(item) if item.traced else None,
         )
         match item.kind:
             case Kind.KEYS:
@@ -180,8 +204,12 @@ class Delivery:
                 parcel.channels = chain.from_iterable(self._directory.channels())
             case Kind.KICK:
                 for channel in self._find(item.keys[:1], parcel.tally):
-                    self._kick(channel)
+                    self._kick(channel, item.reason)
         return load
+
+    def _hops(self, item: Item) -> Hops:
+        place = item.places[0] if item.kind is Kind.ROOM and item.places else None
+        return Hops(now_ms=self._now_ms, process=self._process, room=item.room, place=place)
 
     def _find(self, keys: Sequence[str], tally: Tally) -> Iterator[Channel]:
         for key in keys:
@@ -203,7 +231,9 @@ class Delivery:
             scheduled = self._sweep(load, item.speed, parcel.tally)
             outcomes = [Outcome(scheduled=scheduled) if scheduled else parcel.tally.outcome(item.count)]
         else:
-            outcomes = [parcel.tally.outcome(each.count) for each, _, _ in parcel.items]
+            if load.hops is not None:
+                parcel.tally.hops = load.hops.noted
+            outcomes = parcel.outcomes()
         self._count(parcel, load)
         self._metrics.items_settled.add(len(parcel.items))
         for (_, answer, place), outcome in zip(parcel.items, outcomes, strict=True):
@@ -218,7 +248,7 @@ class Delivery:
         channels = len(self._directory)
         if len(self._sweeps) >= self._limits.sweeps:
             tally.offered += channels
-            tally.drop(Drop.SWEEPS, channels)
+            tally.add(Drop.SWEEPS, channels)
             return 0
         sweep = Sweep(
             load=load,

@@ -73,6 +73,10 @@ class Directory:
             if not self._hosts[room]:
                 del self._hosts[room]
 
+    def rooms(self) -> list[str]:
+        """Those with a member here."""
+        return list(self._hosts)
+
     def count(self, room: str) -> int:
         """Members here."""
         return sum(map(len, self._hosts.get(room, ())))

@@ -1,16 +1,22 @@
 """Fanout: one load to many channels. The loop that the product is about."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Sequence
 
 from twisted.logger import Logger
 
 from imd.comet.channel import Channel
 from imd.comet.drop import Drop
+from imd.comet.edition import Run
+from imd.comet.fate import Fate
 from imd.comet.load import Load
+from imd.comet.position import Position, Stage
 from imd.comet.tally import Tally
-from imd.errors import CloseReason
+from imd.errors import CloseReason, ProtocolError
+from imd.protocol.timeline import inbox_timeline
 
 ENDS = {Drop.SLOW_CONSUMER: CloseReason.SLOW_CONSUMER, Drop.FAULT: CloseReason.INTERNAL_ERROR}
+
+Ending = list[tuple[Channel, Drop]]  # sessions that end after the loop
 
 
 class Fanout:
@@ -18,20 +24,42 @@ class Fanout:
 
     _log = Logger()
 
-    __slots__ = ()
+    __slots__ = ("_behind",)
+
+    def __init__(self, *, behind: Callable[[Channel, str, Position], None]) -> None:
+        """``behind`` is told which channel lacks something of which timeline: its position there is BEHIND."""
+        self._behind = behind
 
     def spread(self, load: Load, channels: Collection[Channel], tally: Tally) -> None:
         """Never raises: a channel that does is closed, and the others get theirs.
 
         Channels that left the load's room since they were listed are no receivers any more.
         """
+        tally.offered += len(channels)
+        ending: Ending = []
+        if load.hops is not None:
+            for channel in channels:
+                self._traced(load, channel, tally, ending)
+        else:
+            self._spread(load, channels, tally, ending)
+        for channel, drop in ending:
+            self._end(channel, ENDS[drop])
+
+    def _spread(self, load: Load, channels: Collection[Channel], tally: Tally, ending: Ending) -> None:
+        """Version-1 channels here, the newer ones after them."""
         operation, room = load.operation, load.room
         delivered = filtered = left = 0
-        ending: list[tuple[Channel, Drop]] = []
+        newer: list[Channel] = []
         for channel in channels:
+            if channel.positions is not None:
+                newer.append(channel)
+                continue
             if operation is None:
                 if room not in channel.rooms:
                     left += 1
+                    continue
+                if load.newer_only:
+                    filtered += 1
                     continue
             elif operation not in channel.accepts:
                 filtered += 1
@@ -39,20 +67,95 @@ class Fanout:
             try:
                 drop = channel.offer(load)
             except Exception:  # whatever is wrong with one connection, the next ones get theirs
-                self._log.failure("writing to {key} failed", key=channel.key)
-                drop = Drop.FAULT
+                drop = self._fault(channel)
             if drop is None:
                 delivered += 1
             else:
-                tally.drop(drop)
+                tally.add(drop)
                 if drop in ENDS:
                     ending.append((channel, drop))
-        tally.delivered += delivered
-        tally.filtered += filtered
-        tally.left += left
-        tally.offered += len(channels)
-        for channel, drop in ending:
-            self._end(channel, ENDS[drop])
+        tally.add(Fate.DELIVERED, delivered)
+        tally.add(Fate.FILTERED, filtered)
+        tally.add(Fate.LEFT, left)
+        if newer:
+            self._spread_newer(load, newer, tally, ending)
+
+    def _spread_newer(self, load: Load, channels: Sequence[Channel], tally: Tally, ending: Ending) -> None:
+        """Version-2 channels: those that follow the timeline of a kept load get what is next for them, and no gap."""
+        try:
+            edition = load.edition
+        except ProtocolError:
+            self._log.failure("job sent what are no packets")
+            tally.add(Drop.FAULT, len(channels))
+            return
+        operation, room = load.operation, load.room
+        for channel in channels:
+            positions = channel.positions
+            assert positions is not None
+            if operation is None:
+                if room not in channel.rooms:
+                    tally.add(Fate.LEFT)
+                    continue
+                timeline, runs = edition.timeline, edition.runs
+            else:
+                place = edition.inbox(channel.key)
+                timeline = inbox_timeline(channel.mid) if place else ""
+                runs = (Run(0, 1, place.seq, place.epoch),) if place else ()
+            position = positions.get(timeline) if runs else None
+            if position is not None:
+                self._give_kept(load, channel, runs, position, tally, ending)
+                if position.stage is Stage.BEHIND:
+                    self._behind(channel, timeline, position)
+            elif operation is not None and operation not in channel.accepts:
+                tally.add(Fate.FILTERED)
+            else:
+                tally.add(self._give(channel, edition.live(), ending))
+
+    def _give_kept(
+        self, load: Load, channel: Channel, runs: Sequence[Run], position: Position, tally: Tally, ending: Ending
+    ) -> None:
+        for run in runs:
+            had = position.take(run.epoch, run.first, run.size)
+            middle, stop = run.start + had, run.start + run.size
+            parts: list[tuple[Fate | Drop, int, int]] = []
+            if had:
+                parts.append((Fate.DUPLICATE, run.start, middle))
+            if middle < stop:
+                live = position.stage is Stage.LIVE
+                fate = self._give(channel, load.edition.kept(run, had), ending) if live else Fate.DEFERRED
+                parts.append((fate, middle, stop))
+            for fate, first, behind in parts:
+                if behind - first == load.packets:
+                    tally.add(fate)
+                else:
+                    tally.add_part(fate, first, behind)
+
+    def _give(self, channel: Channel, load: Load, ending: Ending) -> Fate | Drop:
+        try:
+            drop = channel.offer(load)
+        except Exception:  # whatever is wrong with one connection, the next ones get theirs
+            drop = self._fault(channel)
+        if drop is None:
+            return Fate.DELIVERED
+        if drop in ENDS:
+            ending.append((channel, drop))
+        return drop
+
+    def _traced(self, load: Load, channel: Channel, tally: Tally, ending: Ending) -> None:
+        """One channel, and a note of what became of it. Slow, for the few loads that are traced: each is one packet."""
+        assert load.hops is not None
+        alone = Tally()
+        held = not channel.outbox.idle
+        self._spread(load, (channel,), alone, ending)
+        fates: list[Fate | Drop] = [*alone.fates, *alone.drops]
+        for fate in fates:
+            tally.add(fate)
+            inbox = load.edition.inbox(channel.key) if load.operation is not None else None
+            load.hops.note(channel, fate, held=held, inbox=inbox)
+
+    def _fault(self, channel: Channel) -> Drop:
+        self._log.failure("writing to {key} failed", key=channel.key)
+        return Drop.FAULT
 
     def _end(self, channel: Channel, reason: CloseReason) -> None:
         try:

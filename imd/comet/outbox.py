@@ -1,5 +1,6 @@
 """Outbox: between pushes and one client's socket; bounded in bytes."""
 
+from collections.abc import Callable
 from enum import Enum
 
 from imd.comet.drop import Drop
@@ -17,8 +18,15 @@ class Flow(Enum):
 
     FLOWING = 1  # straight to the connection
     PAUSED = 2  # held: the kernel has enough
-    ENDED = 3  # nowhere
+    CORKED = 3  # held: something else must go first
+    CHOKED = 4  # held for both reasons
+    ENDED = 5  # nowhere
 
+
+_PAUSED = {Flow.FLOWING: Flow.PAUSED, Flow.CORKED: Flow.CHOKED}
+_RESUMED = {Flow.PAUSED: Flow.FLOWING, Flow.CHOKED: Flow.CORKED}
+_CORKED = {Flow.FLOWING: Flow.CORKED, Flow.PAUSED: Flow.CHOKED}
+_UNCORKED = {Flow.CORKED: Flow.FLOWING, Flow.CHOKED: Flow.PAUSED}
 
 _FLOWING = Flow.FLOWING  # an attribute of an Enum is slow to reach, and every delivery asks for this one
 
@@ -57,6 +65,23 @@ class Outbox:
         """Pushed packets held."""
         return 0 if self._held is None else self._held.packets
 
+    @property
+    def idle(self) -> bool:
+        """Whether what is offered goes straight to the connection."""
+        return self._flow is _FLOWING and self._held is None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is taken."""
+        return self._flow is Flow.ENDED
+
+    def when_idle(self, call: Callable[[], None]) -> None:
+        """Call it, once, when this is idle or has ended. Precondition: it is not idle."""
+        if self._flow is Flow.ENDED:
+            call()
+        else:
+            self._reservoir.waiting.setdefault(self, []).append(call)
+
     def offer(self, load: Load) -> Drop | None:
         """Write or hold a push; None when done, else why not.
 
@@ -71,34 +96,56 @@ class Outbox:
             self.drops += load.packets
         return drop
 
+    def replay(self, load: Load) -> Drop | None:
+        """:meth:`offer` messages out of a timeline; they have an account of their own."""
+        flowing = self._flow is _FLOWING
+        drop = self.offer(load)
+        self._reservoir.replayed(load.packets, drop.value if drop else "written" if flowing else "held")
+        return drop
+
     def reply(self, data: bytes) -> bool:
         """Write or hold a reply. False when there is no room: then the outbox has ended, the caller ends the session."""
-        if self._flow is Flow.PAUSED:
+        if self._flow is Flow.FLOWING:
+            self._connection.write(data)
+        elif self._flow is Flow.ENDED:
+            return False
+        else:
             if not self._may_fit(len(data)):
                 self.end(flush=False)
                 return False
             self._make_room(len(data))
             self._holding().reply(data, self._reservoir.clock.seconds())
-        elif self._flow is Flow.FLOWING:
-            self._connection.write(data)
-        else:
-            return False
         self.packets_out += 1
         return True
 
     def pause(self) -> None:
         """The connection wants nothing more for now."""
-        if self._flow is Flow.FLOWING:
-            self._flow = Flow.PAUSED
+        self._flow = _PAUSED.get(self._flow, self._flow)
 
     def resume(self) -> None:
         """The connection wants more: write what was held, joined, until it has enough again."""
-        if self._flow is Flow.PAUSED:
-            self._flow = Flow.FLOWING
-            self._write_held()
+        self._flow = _RESUMED.get(self._flow, self._flow)
+        self._write_held()
+        self._rouse()
+
+    def cork(self) -> None:
+        """Hold everything, until :meth:`uncork`: something must go before it."""
+        self._flow = _CORKED.get(self._flow, self._flow)
+
+    def uncork(self, first: bytes) -> None:
+        """Write ``first``, though the connection may have enough; then what was held meanwhile. Nothing when it has ended."""
+        if self._flow not in _UNCORKED:
+            return
+        self.packets_out += 1
+        self._connection.write(first)
+        self._flow = _UNCORKED.get(self._flow, self._flow)
+        self._write_held()
+        self._rouse()
 
     def end(self, *, flush: bool) -> None:
-        """Nothing more is taken. What is held goes to the connection (``flush``) or is counted as lost."""
+        """Nothing more is taken. What is held goes to the connection (``flush``) or is counted as lost; under a cork it is
+        lost: what must go before it will not."""
+        flush = flush and self._flow not in _UNCORKED
         try:
             while flush and self._held is not None:
                 self._flow = Flow.FLOWING  # though the connection asked for a pause: it is the last that it gets
@@ -108,9 +155,17 @@ class Outbox:
             if self._held is not None:
                 self._dropped(self._held.packets, Drop.OUTBOX_LOST)
                 self._emptied()
+            self._rouse()
+
+    def _rouse(self) -> None:
+        """Tell who waits for it that this is idle, or has ended."""
+        waiting = self._reservoir.waiting
+        if waiting and (self._flow is Flow.ENDED or self.idle):
+            for call in waiting.pop(self, ()):
+                call()
 
     def _write_held(self) -> None:
-        """Precondition: flowing. A write may pause or even end this outbox."""
+        """While it flows. A write may pause or even end this outbox."""
         while (held := self._held) is not None and self._flow is Flow.FLOWING:
             packets = held.packets
             data = held.take(WRITE_BYTES)
@@ -120,7 +175,7 @@ class Outbox:
             self._connection.write(data)
 
     def _hold(self, load: Load) -> Drop | None:
-        """Precondition: paused."""
+        """Precondition: paused, or corked."""
         data = load.wire.bytes_for(self._framed)
         if load.policy is SlowPolicy.DISCONNECT:
             if not self._fits(len(data)):

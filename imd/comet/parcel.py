@@ -4,9 +4,13 @@ from collections.abc import Iterator
 
 from imd.comet.answer import Answer
 from imd.comet.channel import Channel
+from imd.comet.edition import Edition
 from imd.comet.load import Load
+from imd.comet.policy import SlowPolicy
 from imd.comet.tally import Tally
-from imd.protocol.rpc import Item
+from imd.protocol.operation import Operation
+from imd.protocol.rpc import Item, Kind, Outcome
+from imd.protocol.timeline import Place
 
 ITEM_BYTES = 512  # what an item costs besides its packets and keys
 
@@ -29,6 +33,40 @@ class Parcel:
         self.items.append((item, answer, place))
         self.size_bytes += size_of(item)
 
+    def may_take(self, item: Item) -> bool:
+        """Whether it is for the same room and of the same kind, so that all can be one load. Kept and live ones are not mixed;
+        a traced one stays alone, and so does what only some can read."""
+        first = self.first
+        return (
+            item.kind is first.kind is Kind.ROOM
+            and item.room == first.room
+            and bool(item.places) is bool(first.places)
+            and not (item.traced or first.traced)
+            and Operation.PRESENCE not in (item.operation, first.operation)
+        )
+
+    def edition(self, policy: SlowPolicy) -> Edition:
+        """Of all items, for version-2 channels. Raises :class:`imd.errors.ProtocolError` for what are no packets."""
+        marks: list[tuple[int, int]] = []
+        places: list[Place] = []
+        for item, _, _ in self.items:
+            marks += item.marks or ((0, 0),) * item.count
+            places += item.places
+        first = self.first
+        if first.kind is Kind.ROOM:
+            return Edition(self.packets, marks=marks, policy=policy, room=first.room, places=places)
+        inboxes = dict(zip(first.keys, places, strict=True)) if places else None
+        return Edition(self.packets, marks=marks, policy=policy, inboxes=inboxes)
+
+    def outcomes(self) -> list[Outcome]:
+        """What became of each item, in their order, when all receivers had their turn."""
+        outcomes: list[Outcome] = []
+        start = 0
+        for item, _, _ in self.items:
+            outcomes.append(self.tally.outcome(item.count, start))
+            start += item.count
+        return outcomes
+
     @property
     def packets(self) -> bytes:
         """Of all items, in order."""
@@ -44,4 +82,15 @@ class Parcel:
 
 def size_of(item: Item) -> int:
     """What an item costs while it waits, in bytes."""
-    return ITEM_BYTES + len(item.packets) + sum(len(key) + 64 for key in item.keys)
+    return ITEM_BYTES + len(item.packets) + sum(len(key) + 64 for key in item.keys) + 128 * len(item.places)
+
+
+def trouble_of(item: Item) -> str | None:
+    """What is wrong with an item whose marks or places do not fit what they are of; None = nothing."""
+    if item.marks and len(item.marks) != item.count:
+        return f"{len(item.marks)} marks for {item.count} packets"
+    if item.places and item.kind is Kind.ROOM and len(item.places) != item.count:
+        return f"{len(item.places)} places for {item.count} packets"
+    if item.places and item.kind is not Kind.ROOM and (len(item.places) != len(item.keys) or item.count != 1):
+        return f"{len(item.places)} places for {item.count} packets to {len(item.keys)} keys"
+    return None

@@ -1,5 +1,6 @@
 """Reservoir: what all outboxes of a comet share."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from imd.comet.drop import Drop
@@ -13,13 +14,14 @@ if TYPE_CHECKING:
 class Reservoir:
     """The limit of each outbox, and the sums over all of them."""
 
-    __slots__ = ("clock", "holders", "limit_bytes", "metrics")
+    __slots__ = ("clock", "holders", "limit_bytes", "metrics", "waiting")
 
     def __init__(self, *, clock: Clock, metrics: Metrics, limit_bytes: int) -> None:
         self.clock = clock
         self.metrics = metrics
         self.limit_bytes = limit_bytes  # what one outbox may hold, bookkeeping included
         self.holders: set[Outbox] = set()  # the outboxes that hold something
+        self.waiting: dict[Outbox, list[Callable[[], None]]] = {}  # called once the outbox is idle, or has ended
 
     def dropped(self, packets: int, drop: Drop) -> None:
         """Count packets that an outbox had taken and did not write."""
@@ -33,6 +35,10 @@ class Reservoir:
     def written(self, packets: int) -> None:
         """Count packets that an outbox had held and has written."""
         self.metrics.outbox_written.add(packets)
+
+    def replayed(self, packets: int, outcome: str) -> None:
+        """Count packets out of a timeline: written at once, held, or dropped."""
+        self.metrics.replayed.add(packets, outcome)
 
     @property
     def packets(self) -> int:

@@ -6,6 +6,7 @@ from itertools import islice
 from imd.comet.channel import Channel
 from imd.comet.drop import Drop
 from imd.comet.fanout import Fanout
+from imd.comet.fate import Fate
 from imd.comet.load import Load
 from imd.comet.tally import Tally
 from imd.interfaces import Clock, Timer
@@ -53,8 +54,7 @@ class Sweep:
         self._left -= len(part)
         last = len(part) < due
         if last:
-            tally.left += max(0, self._left)
-            tally.offered += max(0, self._left)
+            self._gone(tally)
             self._timer = None
         else:
             pause = max(min(TICK_SECONDS, self._per_turn / self._speed), 1 / self._speed)
@@ -70,5 +70,11 @@ class Sweep:
             tally = Tally()
             tally.offered = max(0, self._left)
             if tally.offered:
-                tally.drop(Drop.STOPPED, tally.offered)
+                tally.add(Drop.STOPPED, tally.offered)
             self._done(self, tally, True)
+
+    def _gone(self, tally: Tally) -> None:
+        """Those to whom it was promised, and who were not there any more."""
+        if self._left > 0:
+            tally.offered += self._left
+            tally.add(Fate.LEFT, self._left)

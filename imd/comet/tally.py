@@ -1,45 +1,79 @@
 """Tally: what became of a load, in channels."""
 
+from collections.abc import Iterator
+
 from imd.comet.drop import Drop
+from imd.comet.fate import Fate
 from imd.metrics import Metrics
 from imd.protocol.rpc import Outcome
+from imd.protocol.trace import Hop
 
 
 class Tally:
-    """Counts channels; a load carries several packets, so what leaves here is multiplied by them."""
+    """Counts channels; a load carries several packets, so what leaves here is multiplied by them. A channel that had some
+    packets of a load already is counted by parts."""
 
-    __slots__ = ("delivered", "drops", "filtered", "left", "offered", "unknown")
+    __slots__ = ("drops", "fates", "hops", "offered", "parts", "unknown")
 
     def __init__(self) -> None:
         self.offered = 0  # whose turn has come
-        self.delivered = 0  # written, or taken by the outbox
-        self.filtered = 0  # the channel does not accept the operation
-        self.left = 0  # the channel went, or left the room, before its turn: nothing was promised to it
+        self.fates: dict[Fate, int] = {}
         self.drops: dict[Drop, int] = {}
+        # (what became of them, the first packet, the one behind the last) -> channels; the rest of such a channel's packets
+        # are in other parts
+        self.parts: dict[tuple[Fate | Drop, int, int], int] = {}
         self.unknown: list[str] = []  # keys that are not here
+        self.hops: list[Hop] | tuple[Hop, ...] = ()  # of a traced item
 
-    def drop(self, drop: Drop, channels: int = 1) -> None:
-        """Count channels that did not get it."""
-        self.drops[drop] = self.drops.get(drop, 0) + channels
+    @property
+    def delivered(self) -> int:
+        """Channels that took all of it."""
+        return self.fates.get(Fate.DELIVERED, 0)
 
-    def outcome(self, packets: int) -> Outcome:
-        """As job hears it, for an item of so many packets."""
+    def add(self, fate: Fate | Drop, channels: int = 1) -> None:
+        """Count channels of which this became of the whole load."""
+        if not channels:
+            return
+        if isinstance(fate, Drop):
+            self.drops[fate] = self.drops.get(fate, 0) + channels
+        else:
+            self.fates[fate] = self.fates.get(fate, 0) + channels
+
+    def add_part(self, fate: Fate | Drop, start: int, stop: int) -> None:
+        """This became of the packets from ``start`` to before ``stop``, for one channel."""
+        part = (fate, start, stop)
+        self.parts[part] = self.parts.get(part, 0) + 1
+
+    def outcome(self, packets: int, start: int = 0) -> Outcome:
+        """As job hears it, for an item of so many packets that begins with the load's packet ``start``."""
+        counts = dict(self._counts(start, start + packets))
         return Outcome(
-            delivered=self.delivered * packets,
-            filtered=self.filtered * packets,
-            dropped=tuple((drop.value, channels * packets) for drop, channels in self.drops.items()),
+            delivered=counts.get(Fate.DELIVERED, 0),
+            filtered=counts.get(Fate.FILTERED, 0),
+            dropped=tuple((drop.value, count) for drop, count in counts.items() if isinstance(drop, Drop)),
             unknown=tuple(self.unknown),
+            duplicate=counts.get(Fate.DUPLICATE, 0),
+            deferred=counts.get(Fate.DEFERRED, 0),
+            hops=tuple(self.hops),
         )
 
     def count(self, metrics: Metrics, target: str, packets: int) -> None:
         """Add it to the counters."""
         if self.offered:
             metrics.packets_offered.add(self.offered * packets, target)
-        if self.left:
-            metrics.deliveries.add(self.left * packets, target, "left")
-        if self.delivered:
-            metrics.deliveries.add(self.delivered * packets, target, "delivered")
-        if self.filtered:
-            metrics.deliveries.add(self.filtered * packets, target, "filtered")
-        for drop, channels in self.drops.items():
-            metrics.drops.add(channels * packets, "comet", drop.value)
+        for fate, count in self._counts(0, packets):
+            if isinstance(fate, Drop):
+                metrics.drops.add(count, "comet", fate.value)
+            else:
+                metrics.deliveries.add(count, target, fate.value)
+
+    def _counts(self, start: int, stop: int) -> Iterator[tuple[Fate | Drop, int]]:
+        """Packets times channels, of the packets from ``start`` to before ``stop``; each fate once, if there are any."""
+        counts: dict[Fate | Drop, int] = {}
+        for whole in (self.fates, self.drops):
+            for fate, channels in whole.items():
+                counts[fate] = channels * (stop - start)
+        for (fate, first, behind), channels in self.parts.items():
+            packets = max(0, min(stop, behind) - max(start, first))
+            counts[fate] = counts.get(fate, 0) + channels * packets
+        return ((fate, count) for fate, count in counts.items() if count)

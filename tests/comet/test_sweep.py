@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.comet.channel import Channel
 from imd.comet.drop import Drop
 from imd.comet.fanout import Fanout
+from imd.comet.fate import Fate
 from imd.comet.load import Load
 from imd.comet.policy import SlowPolicy
 from imd.comet.sweep import Sweep
@@ -30,7 +31,7 @@ class SweepTests(SynchronousTestCase):
             speed=speed,
             per_turn=per_turn,
             clock=self.clock,
-            fanout=Fanout(),
+            fanout=Fanout(behind=lambda *_: None),
             done=self.done,
         )
         sweep.tick()
@@ -40,7 +41,7 @@ class SweepTests(SynchronousTestCase):
         self.delivered += tally.delivered
         self.largest = max(self.largest, tally.delivered)
         self.offered += tally.offered
-        self.left += tally.left
+        self.left += tally.fates.get(Fate.LEFT, 0)
         self.stopped += tally.drops.get(Drop.STOPPED, 0)
         self.over = last
 

@@ -3,6 +3,7 @@
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.comet.drop import Drop
+from imd.comet.fate import Fate
 from imd.comet.tally import Tally
 from imd.metrics import Metrics
 from imd.protocol.rpc import Outcome
@@ -13,10 +14,14 @@ class TallyTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.tally = Tally()
-        self.tally.delivered, self.tally.filtered, self.tally.left, self.tally.offered = 5, 2, 1, 13
-        self.tally.drop(Drop.FULL)
-        self.tally.drop(Drop.FULL)
-        self.tally.drop(Drop.CLOSING, 3)
+        self.tally.offered = 13
+        self.tally.add(Fate.DELIVERED, 5)
+        self.tally.add(Fate.FILTERED, 2)
+        self.tally.add(Fate.LEFT)
+        self.tally.add(Fate.DUPLICATE, 0)
+        self.tally.add(Drop.FULL)
+        self.tally.add(Drop.FULL)
+        self.tally.add(Drop.CLOSING, 3)
         self.tally.unknown.append("k")
 
     def test_outcome(self) -> None:
@@ -31,3 +36,19 @@ class TallyTests(SynchronousTestCase):
         self.assertEqual(dict(metrics.deliveries.values), expected)
         self.assertEqual(metrics.packets_offered.value("room"), 26)
         self.assertEqual(dict(metrics.drops.values), {("comet", "full"): 4, ("comet", "closing"): 6})
+
+    def test_parts(self) -> None:
+        """A channel that had the first two of five packets: each item hears what became of its own share."""
+        tally = Tally()
+        tally.offered = 2
+        tally.add(Fate.DELIVERED)
+        tally.add_part(Fate.DUPLICATE, 0, 2)
+        tally.add_part(Fate.DEFERRED, 2, 5)
+        self.assertEqual(tally.outcome(1, 0), Outcome(delivered=1, duplicate=1))
+        self.assertEqual(tally.outcome(3, 1), Outcome(delivered=3, duplicate=1, deferred=2))
+        self.assertEqual(tally.outcome(1, 4), Outcome(delivered=1, deferred=1))
+        metrics = Metrics()
+        tally.count(metrics, "room", 5)
+        expected = {("room", "delivered"): 5, ("room", "duplicate"): 2, ("room", "deferred"): 3}
+        self.assertEqual(dict(metrics.deliveries.values), expected)
+        self.assertEqual(metrics.packets_offered.value("room"), 10)
