@@ -14,32 +14,47 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
 from imd.backend.broker_sqlite import BrokerSqlite
-from imd.errors import BrokerUnavailable
-from imd.interfaces import Receipt
+from imd.errors import BrokerUnavailable, Fenced, Unavailable
+from imd.interfaces import Backlog, Receipt
 from imd.metrics import Metrics
-from imd.protocol.push import dump
+from imd.protocol.push import dump, fingerprint
+from imd.protocol.rpc import Follow
 from tests.contract import broker as contract
 from tests.contract.broker import NOW_MS, PARTITIONS, identities, push
 from tests.support.reactor import reactor
+from tests.support.sqlite_store import SqliteStore
 
 PUBLISHER = """
 import sys
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from imd.backend.broker_sqlite import BrokerSqlite
 from imd.metrics import Metrics
-from tests.contract.broker import push
+from tests.contract.broker import NOW_MS
+from tests.support.sqlite_store import SqliteStore
+from imd.protocol.push import Push, Target
 
 async def publish():
-    broker = BrokerSqlite(sys.argv[1], partitions=4, reactor=reactor, metrics=Metrics())
-    await broker.open()
+    store = SqliteStore(sys.argv[1], partitions=4, metrics=Metrics())
+    await store.open()
     for number in range(1, 1 << 30):
-        await broker.publish([(0, push(number))])
+        await store.broker.publish([(0, Push(number, NOW_MS, Target.ROOM, room="live://1", keep_count=9999, keep_ms=10**9))])
         print(number, flush=True)
 
 Deferred.fromCoroutine(publish())
 reactor.run()
 """
+
+# as imd made it before timelines
+FIRST_VERSION = (
+    "PRAGMA application_id = 0x696D6401",
+    "CREATE TABLE broker_entry"
+    " (seq INTEGER PRIMARY KEY, partition INTEGER NOT NULL, at_ms INTEGER NOT NULL, push BLOB NOT NULL)",
+    "CREATE INDEX broker_entry_by_partition ON broker_entry (partition, seq)",
+    "CREATE TABLE broker_key (partition INTEGER NOT NULL, key TEXT NOT NULL, id INTEGER NOT NULL,"
+    " fingerprint BLOB NOT NULL, at_ms INTEGER NOT NULL, PRIMARY KEY (partition, key)) WITHOUT ROWID",
+    "CREATE INDEX broker_key_by_age ON broker_key (at_ms)",
+    "PRAGMA user_version = 1",
+)
 
 
 class BrokerSqliteTests(contract.BrokerContract, TestCase):
@@ -56,23 +71,22 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
         max_backlog_entries: int = 1000,
         idempotency_seconds: float = 60.0,
         tail_bytes: int = 1 << 20,
-    ) -> BrokerSqlite:
-        broker = BrokerSqlite(
+    ) -> SqliteStore:
+        store = self.store = SqliteStore(
             str(self.path),
             partitions=partitions,
-            reactor=reactor,
             metrics=self.metrics,
             max_backlog_entries=max_backlog_entries,
             idempotency_seconds=idempotency_seconds,
             tail_bytes=tail_bytes,
         )
-        self.addCleanup(lambda: Deferred.fromCoroutine(broker.close()))
-        return broker
+        self.addCleanup(lambda: Deferred.fromCoroutine(store.close()))
+        return store
 
     async def make_broker(self, *, max_backlog_entries: int = 1000, idempotency_seconds: float = 60.0) -> BrokerSqlite:
-        broker = self.make(max_backlog_entries=max_backlog_entries, idempotency_seconds=idempotency_seconds)
-        await broker.open()
-        return broker
+        store = self.make(max_backlog_entries=max_backlog_entries, idempotency_seconds=idempotency_seconds)
+        await store.open()
+        return store.broker
 
     async def pass_time(self, seconds: float) -> None:
         await deferLater(reactor, seconds)
@@ -80,7 +94,7 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
     async def spoil(self, broker: contract.AnyBroker, partition: int) -> None:
         assert isinstance(broker, BrokerSqlite)
         await broker.publish([(partition, push(999))])
-        await broker._writer.do(
+        await self.store.writer.do(
             lambda connection: (
                 connection.execute(
                     "UPDATE broker_entry SET push = x'c1' WHERE seq = (SELECT max(seq) FROM broker_entry)"
@@ -97,7 +111,7 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
         await broker.publish([(0, push(1)), (1, push(2)), (0, push(3)), (0, push(4))])
         entries = await broker.read(0, 2, 0)
         await broker.commit(0, [entries[1].token])
-        await broker.close()
+        await self.store.close()
         again = await self.make_broker(max_backlog_entries=3)
         self.assertEqual((await again.backlog()).entries, 3)
         self.assertEqual(await self.ids(again, 0), [1, 4])
@@ -107,7 +121,7 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
         """What is published after a restart comes behind what was there."""
         broker = await self.make_broker()
         await self.publish(broker, 0, 1, 2)
-        await broker.close()
+        await self.store.close()
         again = await self.make_broker()
         await self.publish(again, 0, 3)
         self.assertEqual(await self.ids(again, 0), [1, 2, 3])
@@ -116,7 +130,7 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
         """A retry that meets the restarted process is still seen as one."""
         broker = await self.make_broker()
         await broker.publish([(0, push(1, key="k"))])
-        await broker.close()
+        await self.store.close()
         again = await self.make_broker()
         self.assertEqual(await again.publish([(0, push(2, key="k"))]), [Receipt(1, repeated=True)])
 
@@ -125,7 +139,7 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
         broker = await self.make_broker(idempotency_seconds=1)
         for number in range(100):
             await broker.publish([(0, push(number, key=f"k{number}", at_ms=NOW_MS + number * 100))])
-        (count,) = await broker._writer.do(
+        (count,) = await self.store.writer.do(
             lambda connection: connection.execute("SELECT count(*) FROM broker_key").fetchone(), lambda _: None
         )
         self.assertLessEqual(count, 11)
@@ -145,27 +159,61 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
         found = [entry.push.id for entry in await broker.read(0, 1_000_000, 0)]
         self.assertEqual(found[:accepted], list(range(1, accepted + 1)))
         self.assertLessEqual(len(found), accepted + 1)
+        (page,) = await self.store.timelines.read([Follow("r:live://1", 0, "", 1_000_000)])
+        self.assertEqual([message.id for message in page.messages], found)
 
     async def test_fewer_partitions_lose_nothing(self) -> None:
         """Entries of partitions that are gone are found on those there are."""
         broker = await self.make_broker()
         await broker.publish([(number, push(number + 1)) for number in range(PARTITIONS)])
-        await broker.close()
+        await self.store.close()
         again = self.make(partitions=2)
         await again.open()
-        self.assertEqual(await self.ids(again, 0), [1, 3])
-        self.assertEqual(await self.ids(again, 1), [2, 4])
+        self.assertEqual(await self.ids(again.broker, 0), [1, 3])
+        self.assertEqual(await self.ids(again.broker, 1), [2, 4])
 
     async def test_a_newer_file_is_refused(self) -> None:
         """One line says that a newer imd wrote it."""
-        await (await self.make_broker()).close()
+        await self.make_broker()
+        await self.store.close()
         connection = sqlite3.connect(self.path)
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
         connection.close()
-        broker = self.make()
-        with self.assertRaises(BrokerUnavailable) as raised:
-            await broker.open()
+        with self.assertRaises(Unavailable) as raised:
+            await self.make().open()
         self.assertIn("newer imd", str(raised.exception))
+
+    async def test_fences_outlive_their_process(self) -> None:
+        """An owner of before a restart is fenced after it, though the clock went back."""
+        broker = await self.make_broker()
+        earlier = await broker.rewind(0)
+        fence = await broker.rewind(0)
+        await self.store.close()
+        again = await self.make_broker()
+        self.store.now_ms = 1
+        await self.publish(again, 0, 1)
+        (entry,) = await again.read(0, 1, 0)
+        with self.assertRaises(Fenced):
+            await again.commit(0, [entry.token], earlier)
+        await again.commit(0, [entry.token], fence)
+        self.assertEqual(await again.rewind(0), fence + 1)
+
+    async def test_a_file_of_the_first_version(self) -> None:
+        """What an older imd had left is all there: entries, keys, and the totals begin with what it left."""
+        self.path.parent.mkdir(parents=True)
+        connection = sqlite3.connect(self.path)
+        for statement in FIRST_VERSION:
+            connection.execute(statement)
+        connection.execute("INSERT INTO broker_entry VALUES (7, 1, ?, ?)", (NOW_MS, dump(push(1, key="k"))))
+        key = ("k", 1, fingerprint(push(1)), NOW_MS)
+        connection.execute("INSERT INTO broker_key VALUES (1, ?, ?, ?, ?)", key)
+        connection.commit()
+        connection.close()
+        broker = await self.make_broker()
+        self.assertEqual(await broker.publish([(1, push(2, key="k"))]), [Receipt(1, repeated=True)])
+        await self.publish(broker, 1, 3)
+        self.assertEqual(await self.ids(broker, 1), [1, 3])
+        self.assertEqual((await broker.backlog()), Backlog(2, NOW_MS, 2, 0))
 
     async def test_one_process_at_a_time(self) -> None:
         """A second opener is refused in one line."""
@@ -178,8 +226,9 @@ class BrokerSqliteTests(contract.BrokerContract, TestCase):
 
     async def test_a_reader_that_falls_behind_misses_nothing(self) -> None:
         """When more waits than the tail holds, the file gives it, and the tail takes over again."""
-        broker = self.make(tail_bytes=20 * len(dump(push(1))))
-        await broker.open()
+        store = self.make(tail_bytes=20 * len(dump(push(1))))
+        await store.open()
+        broker = store.broker
         self.assertEqual(await self.ids(broker, 0), [])
         await self.publish(broker, 0, *range(1, 101))
         seen = identities(await broker.read(0, 30, 0))
