@@ -141,7 +141,7 @@ class Partition:
             await pause(self._clock, after_seconds)
         while True:
             try:
-                self._own(await self._broker.rewind(self._number) or 0)  # needs nothing of the product? no sign of it
+                self._own(await self._broker.rewind(self._number))  # needs nothing of the product? no sign of it
                 while True:
                     await self._read_once()
                     wait = self._settings.retry_min_seconds
@@ -262,7 +262,7 @@ class Partition:
         done = list(takewhile(lambda flight: not flight.open, self._flights))
         tokens = [token for flight in done for token in flight.tokens]
         fence = self._fence
-        await self._product.persist(lambda: self._broker.commit(self._number, tokens, *([fence] if fence else ())))
+        await self._product.persist(lambda: self._broker.commit(self._number, tokens, fence))
         for _ in done:
             self._flights.popleft()
         self._tell_waiting()

@@ -10,9 +10,10 @@ from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 
 from tests.ctl.test_push import IMDCTL
-from tests.support.cluster import Cluster, together
+from tests.support.cluster import SESSION_SECONDS, Cluster, together
 from tests.support.http_call import CallFailed, http
 from tests.support.listening_client import ListeningClient, listen
+from tests.support.push_load import PushLoad
 from tests.support.raw_peer import connect_raw
 from tests.support.reactor import reactor
 from tests.support.system_case import SystemCase
@@ -99,6 +100,87 @@ class LedgerTests(SystemCase):
             self.assertGreaterEqual(fan_out["out"]["filtered"], 11 * 6)
 
         return self.later(run)
+
+    def test_a_killed_comet(self) -> Deferred[None]:
+        """kill -9 under load: what the others have counted balances, with its successor and without it."""
+        return self.later(lambda: self.killed("comet2"))
+
+    def test_a_killed_logic(self) -> Deferred[None]:
+        """What it had accepted is the store's to account for."""
+        return self.later(lambda: self.killed("logic2"))
+
+    def test_a_killed_job(self) -> Deferred[None]:
+        """Its partitions are another's, and what it had taken."""
+        return self.later(lambda: self.killed("job2"))
+
+    def test_a_paused_job(self) -> Deferred[None]:
+        """SIGSTOP for longer than its session: the other one takes over, and both balance when it is back."""
+
+        async def run() -> None:
+            cluster, load = await self.loaded()
+            victim = cluster["job2"]
+            victim.pause()
+            await deferLater(reactor, 2 * SESSION_SECONDS + 1)
+            victim.resume()
+            await deferLater(reactor, 1)
+            await load.stop()
+            self.assert_balanced(await ledger(*cluster.processes.values()))
+
+        return self.later(run)
+
+    async def killed(self, id: str) -> None:
+        """The ledger of those that live: while ``id`` is gone, and when it is back."""
+        cluster, load = await self.loaded()
+        victim = cluster[id]
+        victim.kill()
+        await deferLater(reactor, 3)
+        await load.stop()
+        others = [process for process in cluster.processes.values() if process is not victim]
+        found = await ledger(*others)
+        self.assert_balanced(found)
+        self.assert_said(id, found)
+        load = self.load(cluster)
+        await victim.start().ready()
+        await deferLater(reactor, 2)
+        await load.stop()
+        found = await ledger(*cluster.processes.values())
+        self.assert_balanced(found)
+        self.assert_said(id, found)
+
+    def assert_said(self, id: str, found: dict[str, Any]) -> None:
+        """Of what is missing: a store has counted it, or its end of a pair is left out by name."""
+        layers = {remark.split(":")[0] for remark in found["remarks"]}
+        wanted = {"comet2": {"hand over"}, "logic2": {"append"}, "job2": {"hand over", "commit"}}[id]
+        self.assertEqual(layers, wanted, found["remarks"])
+        for remark in found["remarks"]:
+            self.assertTrue("hand over" not in remark or f" {id}@" in remark, remark)
+
+    async def loaded(self) -> tuple[Cluster, PushLoad]:
+        """A cluster of six with clients, and pushes for everybody: kept, live, and for nobody."""
+        cluster = Cluster(rooms={"chat": "{ keep = true }"})
+        self.addCleanup(cluster.end)
+        cluster.start_products()
+        await cluster.start("comet1", "comet2", "logic1", "logic2", "job1", "job2")
+        for number in range(8):
+            url = cluster[f"comet{1 + number % 2}"].urls["tcp"]
+            await listen(self, url, key=f"k{number}", mid=number, room="chat://1")
+        load = self.load(cluster)
+        await deferLater(reactor, 2)
+        return cluster, load
+
+    def load(self, cluster: Cluster) -> PushLoad:
+        """Begun."""
+        targets: dict[str, object] = {
+            "members": {"mids": [1, 2, 3, 404]},
+            "chat": {"room": "chat://1"},
+            "live": {"room": "live://1"},
+            "keys": {"keys": ["k0", "k1", "k2", "k3", "nobody"]},
+            "all": {"all": True},
+        }
+        logics = [process.urls["http"] for process in cluster.processes.values() if process.role == "logic"]
+        load = PushLoad(logics=[url for url in logics if url], targets=targets).start()
+        self.addCleanup(load.cancel)
+        return load
 
     async def try_to_push(self, imd: Twistd, request: Any) -> None:
         """Accepted or not."""
