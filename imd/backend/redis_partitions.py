@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from imd.backend.redis import RedisLink
 from imd.backend.redis_connection import Argument
@@ -17,6 +20,7 @@ from imd.interfaces import Clock, Sighting, Witness
 from imd.metrics import Metrics
 
 HEAD_SECONDS = 7_776_000.0  # 90 days
+RECALL_SECONDS = 0.5  # between two tries to reach the witness
 
 
 class RedisPartitions:
@@ -36,6 +40,7 @@ class RedisPartitions:
     """
 
     __slots__ = (
+        "_clock",
         "_head_ms",
         "_link",
         "_log",
@@ -45,6 +50,8 @@ class RedisPartitions:
         "_metrics",
         "_open",
         "_prefix",
+        "_recalled",
+        "_recalling",
         "_role",
         "_seen",
         "_unlisten",
@@ -67,6 +74,7 @@ class RedisPartitions:
     ) -> None:
         self.number = partitions
         self._link = link
+        self._clock = clock
         self._metrics = metrics
         self._role = RedisRole(link=link, clock=clock, metrics=metrics, name="partitions", unavailable=Unavailable)
         self._make_token = make_token  # 12 random hex digits, others each time
@@ -76,6 +84,8 @@ class RedisPartitions:
         self._seen = [Sightings() for _ in range(partitions)]
         self._look = load_script("era", "look")
         self._open = False
+        self._recalling: Deferred[None] | None = None  # None without a witness
+        self._recalled = False  # before that, a note would wipe out what is to be recalled
         self._looking: Deferred[None] | None = None  # while all partitions are being looked at
         self._wanted_again = False  # something new has happened meanwhile
         self._unlisten: Callable[[], None] = lambda: None
@@ -84,13 +94,12 @@ class RedisPartitions:
     # a Resource
 
     async def open(self) -> None:
-        """Recall what was seen before, and look. Raises nothing: what is away now is looked at when it is back."""
+        """Begin to recall what was seen before, and to look. What is away is asked again until it answers."""
         self._open = True
-        if self._witness is not None:
-            for partition, sightings in (await self._witness.recall()).items():
-                if 0 <= partition < self.number:
-                    self._seen[partition].recall(sightings)
         self._unlisten = self._link.listen(self.look_soon)
+        if self._witness is not None:
+            self._recalling = Deferred.fromCoroutine(self._recall(self._witness))
+            self._recalling.addErrback(self._failed, "recalling what was seen of the store failed")
         if self._link.trouble() is None:
             self.look_soon()
 
@@ -98,8 +107,9 @@ class RedisPartitions:
         """End what is under way."""
         self._open = False
         self._unlisten()
-        if self._looking is not None:
-            self._looking.cancel()
+        for work in (self._recalling, self._looking):
+            if work is not None:
+                work.cancel()
 
     def trouble(self) -> str | None:
         """The link's."""
@@ -146,7 +156,7 @@ class RedisPartitions:
         elif self._open:
             self._wanted_again = False
             self._looking = Deferred.fromCoroutine(self._look_at_all())
-            self._looking.addErrback(self._look_failed)
+            self._looking.addErrback(self._failed, "looking at the partitions of the store failed")
             if self._looking.called:
                 self._looking = None
 
@@ -159,9 +169,24 @@ class RedisPartitions:
         if self._wanted_again:
             self.look_soon()
 
-    def _look_failed(self, failure: Any) -> None:
-        if self._open:  # else it was told to end
-            self._log.failure("looking at the partitions of the store failed", failure)
+    async def _recall(self, witness: Witness) -> None:
+        while True:
+            try:
+                recalled = await witness.recall()
+                break
+            except Unavailable:
+                await deferLater(cast(IReactorTime, self._clock), RECALL_SECONDS)
+        for partition, sightings in recalled.items():
+            if 0 <= partition < self.number:
+                self._seen[partition].recall(sightings)
+        self._recalled = True
+        for partition, seen in enumerate(self._seen):
+            witness.note(partition, seen.all())
+        self.look_soon()
+
+    def _failed(self, failure: Failure, what: str) -> None:
+        if not failure.check(CancelledError):
+            self._log.failure("{what}", failure, what=what)
 
     def _learn(self, partition: int, told: str, news: list[Any]) -> None:
         epoch, tenure, appended, why, kept, acked, expired = news
@@ -177,7 +202,7 @@ class RedisPartitions:
                 counter.add(count, *labels)
         if why and (told or why != b"empty"):
             self._tell_loss(partition, why.decode())
-        if changed and self._witness is not None:
+        if changed and self._recalled and self._witness is not None:
             self._witness.note(partition, seen.all())
 
     def _tell_loss(self, partition: int, why: str) -> None:

@@ -2,8 +2,8 @@
 -- ARGV: the run id of this Redis, `<prefix>:{<partition>}`, 12 random hex digits, ms that heads live, what the caller has seen
 -- of this partition (`<epoch>/<tenure>/<appended> ...`). The script's own are from 6 on.
 --
--- `:era` is a hash. `epoch` names the numbering of all timelines of the partition: 8 hex digits of seconds, 4 random ones, so
--- that a later one is greater. A `tenure` is the time in which one run of one Redis held these data; `forks` lists those before
+-- `:era` is a hash. `epoch` names the numbering of all timelines of the partition: 11 hex digits of ms, 4 random ones, so that a
+-- later one is greater. A `tenure` is the time in which one run of one Redis took pushes; `forks` lists those before it
 -- (`<tenure>=<appended>`: where each ended, latest first). `appended` counts pushes: it never goes back while nothing is lost.
 local run, base, token, head_ms = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4])
 local era = base .. ':era'
@@ -26,11 +26,11 @@ for its, of, count in string.gmatch(ARGV[5], '(%x+)/(%x+)/(%d+)') do
 end
 
 local function begin_epoch(reason)
-    local seconds = tonumber(time[1])
+    local ms = now
     if greatest ~= '' then
-        seconds = math.max(seconds, tonumber(string.sub(greatest, 1, 8), 16) + 1)
+        ms = math.max(ms, tonumber(string.sub(greatest, 1, 11), 16) + 1)
     end
-    epoch = string.format('%08x', seconds) .. string.sub(token, 9, 12)
+    epoch = string.format('%011x', ms) .. string.sub(token, 9, 12)
     greatest, forks, why, turned = epoch, '', reason, true
 end
 
@@ -49,12 +49,6 @@ end
 if not epoch then
     tenure = string.sub(token, 1, 8)
     begin_epoch('empty')
-elseif held[3] ~= run then
-    forks = tenure .. '=' .. string.format('%d', appended) .. ' ' .. forks
-    if #forks > 640 then -- 40 or so: whoever slept through all of them is not believed to have lost nothing
-        forks = string.match(string.sub(forks, 1, 640), '^.* ')
-    end
-    tenure, turned = string.sub(token, 1, 8), true
 end
 for _, each in ipairs(seen) do
     if lost(each[1], each[2], each[3]) then
@@ -62,10 +56,24 @@ for _, each in ipairs(seen) do
     end
 end
 
+-- Only with its first push does a run begin a tenure: so whoever saw one saw a push that it took, and that would be here too.
+local function begin_tenure()
+    forks = tenure .. '=' .. string.format('%d', appended) .. ' ' .. forks
+    if #forks > 640 then -- 40 or so: whoever slept through all of them is not believed to have lost nothing
+        forks = string.match(string.sub(forks, 1, 640), '^.* ')
+    end
+    tenure, turned = string.sub(token, 1, 8), true
+end
+
 -- Writes what has changed, and returns the answer: its first part is for the caller's memory, the rest for the caller.
 local function finish(answer)
+    if added.appended > 0 and held[3] and held[3] ~= run then
+        begin_tenure()
+    end
     if turned then
-        redis.call('HSET', era, 'epoch', epoch, 'tenure', tenure, 'run', run, 'forks', forks)
+        -- An epoch that begins without a push leaves the run as it is: the next push begins the tenure.
+        local of = added.appended > 0 and run or held[3] or run
+        redis.call('HSET', era, 'epoch', epoch, 'tenure', tenure, 'run', of, 'forks', forks)
     end
     for name, count in pairs(added) do
         if count > 0 then
