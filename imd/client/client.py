@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from imd.client.core import Answered, ClientCore, Pushed
+from imd.client.core import Answered, ClientCore, Event, Pushed
 from imd.errors import AuthRefused, CloseReason, DeadlineExceeded, ImdError, PeerUnavailable, ProtocolError
 from imd.interfaces import Clock, Timer
 from imd.protocol.operation import Operation
@@ -38,6 +38,8 @@ class Client:
     gone, :class:`AuthRefused` when it ended because of the credentials (only WebSocket says so).
     """
 
+    VERSION: ClassVar = 1  # of the wire
+
     def __init__(
         self,
         *,
@@ -49,7 +51,7 @@ class Client:
     ) -> None:
         self._link = link
         self._clock = clock
-        self._core = ClientCore(framed=framed)
+        self._core = ClientCore(framed=framed, version=self.VERSION)
         self._on_push = on_push  # None = pushes are queued
         self._answer_seconds = answer_seconds
         self._waiting: dict[int, Deferred[bytes]] = {}  # sequence -> whoever awaits the answer
@@ -82,7 +84,7 @@ class Client:
         if token:
             body["token"] = token
         await self.request(Operation.AUTH, msgspec.json.encode(body))
-        self._beat = self._clock.callLater(heartbeat_seconds, self._heartbeat_due, heartbeat_seconds)
+        self._keep_beating(heartbeat_seconds)
 
     async def heartbeat(self) -> int:
         """Still here. Answers how many are in our room, over the whole cluster."""
@@ -129,8 +131,11 @@ class Client:
         if waiting is not None:
             waiting.errback(DeadlineExceeded(f"no answer within {self._answer_seconds} seconds"))
 
-    def _heartbeat_due(self, seconds: float) -> None:
+    def _keep_beating(self, seconds: float) -> None:
         self._beat = self._clock.callLater(seconds, self._heartbeat_due, seconds)
+
+    def _heartbeat_due(self, seconds: float) -> None:
+        self._keep_beating(seconds)
         if self._beating is None:
             self._beating = Deferred.fromCoroutine(self._keep_alive())
 
@@ -232,18 +237,25 @@ class Client:
         if self._end is not None:
             return
         try:
-            events = self._core.receive(data)
+            for event in self._core.receive(data):
+                self._happened(event)
         except ProtocolError as error:
-            self._finish(error)
+            self._break_off(error)
+
+    def _happened(self, event: Event) -> None:
+        """One of the things that the server said."""
+        if isinstance(event, Pushed):
+            self._pushed(event)
+        elif isinstance(event, Answered):
+            answer = self._waiting.pop(event.sequence, None)
+            if answer is not None:
+                answer.callback(event.body)
+
+    def _break_off(self, why: ImdError) -> None:
+        """End it for a reason of ours."""
+        if self._end is None:
+            self._finish(why)
             self._hang_up()
-            return
-        for event in events:
-            if isinstance(event, Answered):
-                answer = self._waiting.pop(event.sequence, None)
-                if answer is not None:
-                    answer.callback(event.body)
-            else:
-                self._pushed(event)
 
     def lost(self, code: int = 0, words: str = "") -> None:
         """The connection is gone: the code of a WebSocket close frame if there was one, and what is known about it."""
@@ -251,11 +263,15 @@ class Client:
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
         if self._end is None:
-            kind = AuthRefused if code == CloseReason.AUTH_REFUSED.code else PeerUnavailable
-            self._finish(kind(f"the connection ended: {words}" if words else "the connection ended"))
+            self._finish(self._why(code, words))
         enders, self._enders = self._enders, []
         for ender in enders:
             ender.callback(None)
+
+    def _why(self, code: int, words: str) -> ImdError:
+        """What its end by the server, or by the network, means to whoever waits."""
+        kind = AuthRefused if code == CloseReason.AUTH_REFUSED.code else PeerUnavailable
+        return kind(f"the connection ended: {words}" if words else "the connection ended")
 
 
 def _decimals(operations: Collection[int]) -> bytes:
