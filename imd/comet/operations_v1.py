@@ -35,6 +35,9 @@ def heartbeat(session: "Session", packet: Packet) -> None:
 def change_room(session: "Session", packet: Packet) -> Step | None:
     """Op 12: out of its room, into another; the reply comes once pushes to that come here."""
     channel, room = session.open_channel(), decode_room(packet.body)
+    if room and not session.edge.membership.may_join(room, channel.mid, session.grants):
+        session.close(CloseReason.ROOM_REFUSED, "op 12")
+        return None
     if not room or room in channel.rooms or session.edge.interest.hold_hosted(room):
         _moved(session, channel, room, packet)
         return None
@@ -72,10 +75,9 @@ def _moved(session: "Session", channel: Channel, room: str, packet: Packet) -> N
     if room not in channel.rooms:
         before = channel.rooms
         if room:
-            edge.directory.join(channel, room)
+            edge.membership.enter(channel, room)
         for other in before:
-            edge.directory.leave(channel, other)
-            edge.interest.drop(other)
+            edge.membership.leave(channel, other)
     session.reply(packet, Operation.CHANGE_ROOM_REPLY, packet.body)
 
 

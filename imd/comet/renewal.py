@@ -45,6 +45,7 @@ class Renewal:
         "_public",
         "_refused",
         "_renewing",
+        "_resent",
         "_server",
         "_timer",
         "_trouble",
@@ -65,6 +66,7 @@ class Renewal:
         work: Work,
         public: bool,
         refused: Callable[[ImdError], None],
+        resent: Callable[[], None],
     ) -> None:
         self._server = server
         self._boot = boot
@@ -77,6 +79,8 @@ class Renewal:
         self._work = work
         self._public = public  # whether clients of other machines can reach this comet
         self._refused = refused  # told when logic says that this comet must not serve
+        # Told when presence had forgotten us and has got everything again: what was pushed meanwhile did not come here
+        self._resent = resent
         self._timer: Timer | None = None  # the next round; None = not started, or stopped
         self._cycle: Iterator[Channel] = iter(())  # who has still to be renewed in this cycle
         self._renewing = False  # a round is under way
@@ -143,8 +147,7 @@ class Renewal:
             for _ in range(RESENDS):
                 if not self._lapsed:
                     break
-                self._lapsed = False
-                await self._pages(list(chain.from_iterable(self._directory.channels())), self._interest.hosted())
+                await self._everything()
             self._others = {room: self._others[room] for room in self._interest.hosted() if room in self._others}
             self._say("presence keeps forgetting this comet" if self._lapsed else None)
         except (AuthRefused, ServerIdTaken) as error:
@@ -155,6 +158,16 @@ class Renewal:
             self._due_soon()
         finally:
             self._renewing = False
+
+    async def _everything(self) -> None:
+        self._lapsed = False
+        try:
+            await self._pages(list(chain.from_iterable(self._directory.channels())), self._interest.hosted())
+        except BaseException:  # it has got a part: the next round begins anew
+            self._lapsed = True
+            raise
+        if not self._lapsed:
+            self._resent()
 
     def _say(self, trouble: str | None) -> None:
         if trouble is not None and self._trouble is None:

@@ -5,15 +5,21 @@ from collections.abc import Callable
 from twisted.logger import Logger
 
 from imd.comet.accepts import AcceptSets
+from imd.comet.acks import Acks
 from imd.comet.admission import Admission
+from imd.comet.attendance import Attendance
 from imd.comet.channel import Channel
 from imd.comet.delivery import Delivery
 from imd.comet.departures import Departures
 from imd.comet.directory import Directory
 from imd.comet.edge import Edge
+from imd.comet.expiry import ExpiryList
+from imd.comet.fences import Fences
+from imd.comet.follower import Follower
 from imd.comet.idle import IdleList
 from imd.comet.interest import Interest
 from imd.comet.limits import Limits
+from imd.comet.membership import Membership
 from imd.comet.renewal import Renewal
 from imd.comet.reservoir import Reservoir
 from imd.comet.session import Session
@@ -26,6 +32,8 @@ from imd.protocol.rpc import Batch, Outcomes
 SWEEP_SECONDS = 1.0  # how late a deadline may be noticed
 GONE_SECONDS = 0.05  # between two looks at whether all clients have gone
 SWEEP_LIMIT = 500  # sessions, or rooms, that one look may end; the next look comes at once then
+STANDSTILL_SECONDS = 2.0  # a look that is so late: this process stood still, and job may have given up on it meanwhile
+REASONS = {reason.code: reason for reason in CloseReason}
 
 
 class Server:
@@ -42,17 +50,22 @@ class Server:
         clock: Clock,
         metrics: Metrics,
         make_key: Callable[[], str],
+        random: Callable[[], float],
+        now_ms: Callable[[], int],
         limits: Limits,
         public: bool = False,
         refused: Callable[[ImdError], None] = lambda error: None,
     ) -> None:
-        """``public``: clients of other machines can reach it. ``refused`` is told when logic says that it must not serve."""
+        """``random`` is from 0 to below 1, ``now_ms`` the date in ms since the epoch. ``public``: clients of other machines can
+        reach it. ``refused`` is told when logic says that it must not serve."""
         # Long: one comet's wiring, a line a collaborator; nothing is decided here
         self._clock = clock
+        self._now_ms = now_ms
         self._metrics = metrics
         self._limits = limits
         self._transports: dict[str, int] = {}  # transport -> connections
         self._timer: Timer | None = None  # the next look at deadlines; None = not started, or stopped
+        self._look_at = 0.0  # clock seconds when it is due
         self._stopping = False
         work = Work(clock=clock)
         directory = Directory(buckets=limits.buckets)
@@ -68,7 +81,27 @@ class Server:
             limit=limits.departures,
             reassert=self._check,
         )
-        self._delivery = Delivery(directory=directory, clock=clock, metrics=metrics, limits=limits, kick=self._check)
+        follower = Follower(
+            server=server,
+            logic=logic,
+            clock=clock,
+            metrics=metrics,
+            limits=limits,
+            directory=directory,
+            work=work,
+        )
+        self._fences = Fences()
+        self._delivery = Delivery(
+            directory=directory,
+            clock=clock,
+            metrics=metrics,
+            limits=limits,
+            kick=self._kick,
+            follower=follower,
+            now_ms=now_ms,
+            process=f"comet/{server}",
+        )
+        self._attendance = Attendance(server=server, logic=logic, clock=clock, work=work, metrics=metrics)
         self._edge = Edge(
             server=server,
             boot=boot,
@@ -77,9 +110,20 @@ class Server:
             metrics=metrics,
             logic=logic,
             make_key=make_key,
+            random=random,
             directory=directory,
             interest=interest,
             departures=departures,
+            follower=follower,
+            membership=Membership(
+                directory=directory,
+                interest=interest,
+                follower=follower,
+                attendance=self._attendance,
+                room_types=limits.room_types,
+                inboxes_kept=limits.inboxes_kept,
+            ),
+            acks=Acks(server=server, logic=logic, clock=clock, work=work, metrics=metrics),
             renewal=Renewal(
                 server=server,
                 boot=boot,
@@ -92,6 +136,7 @@ class Server:
                 work=work,
                 public=public,
                 refused=refused,
+                resent=follower.check_all,
             ),
             reservoir=Reservoir(clock=clock, metrics=metrics, limit_bytes=limits.outbox_bytes),
             admission=Admission(
@@ -101,6 +146,7 @@ class Server:
             work=work,
             handshakes=IdleList(idle_seconds=limits.handshake_seconds),
             heartbeats=IdleList(idle_seconds=limits.idle_seconds),
+            expiries=ExpiryList(),
             ended=self._ended,
         )
         self._show()
@@ -117,8 +163,9 @@ class Server:
 
     def start(self) -> None:
         """Begin to watch deadlines and to renew presence."""
-        self._timer = self._clock.callLater(SWEEP_SECONDS, self._sweep)
+        self._look_in(SWEEP_SECONDS)
         self._edge.renewal.start()
+        self._edge.follower.start()
 
     async def stop(self) -> None:
         """End all sessions with SERVER_STOPPING; tell presence; wait for clients to take what was written.
@@ -132,8 +179,11 @@ class Server:
             self._timer = None
         self._edge.renewal.stop()
         self._delivery.stop()
+        self._edge.follower.stop()
         for session in (*self._edge.handshakes, *self._edge.heartbeats):
             session.close(CloseReason.SERVER_STOPPING)
+        self._edge.acks.stop()
+        self._attendance.stop()
         await self._edge.work.drain(self._limits.stop_seconds)
         while self.conn_count and self._clock.seconds() < ends:
             await self._edge.work.pause(GONE_SECONDS)
@@ -163,13 +213,15 @@ class Server:
         """Deliver in order and say what became of each item.
 
         Raises :class:`BadRequest` for another server's or boot's batch, :class:`PeerUnavailable` while stopping,
-        :class:`imd.errors.Overloaded` while too much waits: nothing was delivered then.
+        :class:`imd.errors.Overloaded` while too much waits, :class:`imd.errors.Fenced` when a newer owner of its partition
+        was here: nothing was delivered then.
         """
         edge = self._edge
         if (request.server, request.boot) != (edge.server, edge.boot):
             raise BadRequest(f"this is {edge.server} boot {edge.boot}, not {request.server} boot {request.boot}")
         if self._stopping:
             raise PeerUnavailable("this comet is stopping")
+        self._fences.check(request.partition, request.fence)
         outcomes = await self._delivery.deliver(request.items)
         self._metrics.items_told.add(len(outcomes.outcomes), request.sender, f"{edge.server}@{edge.boot}")
         return outcomes
@@ -177,6 +229,14 @@ class Server:
     def _check(self, channel: Channel) -> None:
         """Somebody says that this channel may be another server's by now. A word can be late, so presence is asked."""
         self._edge.work.start(self._edge.renewal.check(channel))
+
+    def _kick(self, channel: Channel, code: int) -> None:
+        """logic wants it out for the close reason of this code; 0, or one that is newer than this code, is a word only."""
+        reason = REASONS.get(code)
+        if reason is None:
+            self._check(channel)
+        else:
+            channel.close(reason)
 
     def _ended(self, session: Session) -> None:
         self._edge.admission.leave(session.address)
@@ -192,13 +252,22 @@ class Server:
         now = self._clock.seconds()
         late = edge.handshakes.due(now, SWEEP_LIMIT)
         idle = edge.heartbeats.due(now, SWEEP_LIMIT)
+        expired = edge.expiries.due(self._now_ms(), SWEEP_LIMIT)
         for session in late:
             session.close(CloseReason.HANDSHAKE_TIMEOUT)
         for session in idle:
             session.close(CloseReason.HEARTBEAT_TIMEOUT)
+        for session in expired:
+            session.close(CloseReason.TOKEN_EXPIRED)
         released = edge.interest.sweep(now, SWEEP_LIMIT)
-        more = SWEEP_LIMIT in (len(late), len(idle), released)
-        self._timer = self._clock.callLater(0 if more else SWEEP_SECONDS, self._sweep)
+        if now - self._look_at > STANDSTILL_SECONDS:
+            edge.follower.check_all()
+        more = SWEEP_LIMIT in (len(late), len(idle), len(expired), released)
+        self._look_in(0 if more else SWEEP_SECONDS)
+
+    def _look_in(self, seconds: float) -> None:
+        self._look_at = self._clock.seconds() + seconds
+        self._timer = self._clock.callLater(seconds, self._sweep)
 
     def _show(self) -> None:
         """Gauges read what is kept anyway."""

@@ -1,6 +1,6 @@
 """Session: one connection's life from accept to loss, on any transport."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
@@ -8,7 +8,9 @@ from twisted.logger import Logger
 from imd.comet.channel import Channel
 from imd.comet.edge import Edge
 from imd.comet.handshake import Handshake
-from imd.comet.operations_v1 import OPERATIONS, Step, submit
+from imd.comet.operations_v1 import OPERATIONS as OPERATIONS_V1
+from imd.comet.operations_v1 import Step, submit
+from imd.comet.operations_v2 import OPERATIONS as OPERATIONS_V2
 from imd.comet.outbox import Outbox
 from imd.comet.rate import TokenBucket
 from imd.comet.state import MOVES, OVER, Event, State
@@ -21,7 +23,7 @@ from imd.protocol.packet import Packet, encode
 from imd.protocol.rpc import Connected
 from imd.protocol.wire import binary_frame
 
-TOLD_VERSION = 2  # of op 7: clients that are told why they are closed
+NEWER_VERSION = 2  # of op 7: a client that wants more than goim has; any other number is version 1
 UNFLUSHED = (CloseReason.SLOW_CONSUMER, CloseReason.INTERNAL_ERROR, CloseReason.PEER_CLOSED)  # it would not arrive
 LABELS = {operation.value: operation.name.lower() for operation in Operation}  # in metrics.packets_in
 
@@ -41,11 +43,12 @@ class Session:
         "_outbox",
         "_packets_in",
         "_rate",
-        "_version",
         "_waiting",
         "channel",
         "edge",
+        "grants",
         "state",
+        "version",
     )
 
     def __init__(self, *, connection: Connection, edge: Edge) -> None:
@@ -55,9 +58,12 @@ class Session:
         self._rate = TokenBucket()
         self._accepted_at = edge.clock.seconds()
         self._packets_in = 0
-        self._version = 1  # of its op 7
+        self.version = 1  # of its op 7: 1, or 2 for a client that wants more
+        self.grants: tuple[
+            str, ...
+        ] = ()  # rooms that its token names, which it may join though their type asks for a grant
         self._waiting: Waiting | None = None  # behind the one that is handled; None = none is
-        self.channel: Channel | None = None  # None unless OPEN
+        self.channel: Channel | None = None  # None unless RESUMING or OPEN
         self.state = State.HANDSHAKE
         edge.handshakes.touch(self, self._accepted_at)
 
@@ -116,39 +122,41 @@ class Session:
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
-    def close(self, reason: CloseReason, detail: str = "") -> None:
-        """End it for a reason of ours. The first reason counts; later ones change nothing. Never raises."""
+    def close(self, reason: CloseReason, detail: str = "", *, retry_after_ms: int = 0) -> None:
+        """End it for a reason of ours. The first reason counts; later ones change nothing. Never raises.
+
+        ``retry_after_ms``: a client of version 2 is told not to come back before; 0 = as it likes.
+        """
         if self.state in OVER:
             return
         self._move(Event.CLOSE)
-        self._quietly(self._farewell, reason)
+        self._quietly(lambda: self._farewell(reason, retry_after_ms))
         self._end(reason, detail)
-        self._quietly(self._connection.close, reason)
+        self._quietly(lambda: self._connection.close(reason))
 
-    def _quietly(self, call: Callable[[CloseReason], None], reason: CloseReason) -> None:
+    def _quietly(self, call: Callable[[], None]) -> None:
         try:
-            call(reason)
+            call()
         except Exception:  # a broken connection must neither keep us from letting it go nor stop who closes many
             self._log.failure("letting {address} go failed", address=self.address)
 
-    def _farewell(self, reason: CloseReason) -> None:
+    def _farewell(self, reason: CloseReason, retry_after_ms: int) -> None:
         """What is held, then the reason for a client that is told; both before the connection ends."""
         self._outbox.end(flush=reason not in UNFLUSHED)
-        if self._version == TOLD_VERSION:
-            self._connection.write(self._bytes(Packet(Operation.GOODBYE, encode_goodbye(reason), version=TOLD_VERSION)))
+        if self.version == NEWER_VERSION:
+            body = encode_goodbye(reason, retry_after_ms)
+            self._connection.write(self._bytes(Packet(Operation.GOODBYE, body, version=NEWER_VERSION)))
 
     def _end(self, reason: CloseReason, detail: str) -> None:
         """Forget it everywhere but in admission, which counts sockets; tell presence; say the one thing."""
         edge = self.edge
         edge.handshakes.forget(self)
         edge.heartbeats.forget(self)
+        edge.expiries.forget(self)
         self._waiting = None
         channel, self.channel = self.channel, None
         if channel is not None:
-            rooms = channel.rooms
-            edge.directory.remove(channel)
-            for room in rooms:
-                edge.interest.drop(room)
+            edge.membership.end(channel)
             edge.departures.leave(channel.key, channel.mid)
         edge.metrics.closed.add(1, reason.label)
         self._log.info(
@@ -171,9 +179,9 @@ class Session:
     # --- the handshake ------------------------------------------------------------------------------------------------
 
     def _authenticate(self, packet: Packet) -> None:
-        self._version = packet.version
+        self.version = NEWER_VERSION if packet.version == NEWER_VERSION else 1
         try:
-            auth = decode_auth(packet.body)
+            auth = decode_auth(packet.body, self.version)
         except ProtocolError as error:
             self.edge.metrics.authentications.add(1, "bad_body")
             self.close(error.reason, str(error))
@@ -181,26 +189,47 @@ class Session:
         self._move(Event.AUTH)
         self._wait_for(Handshake(session=self, edge=self.edge, packet=packet).run(auth))
 
-    def admit(self, packet: Packet, connected: Connected) -> None:
-        """In one step, so that no push comes between: enter it, its room too, and only then op 8."""
+    def enter(self, connected: Connected, rooms: Sequence[str], device: str) -> None:
+        """Delivery sees it from now on, in its rooms, which are held for it. Of version 1, :meth:`admit` must follow in this turn.
+
+        ``device``: what it calls itself; anonymous ones, and those that say nothing, are known by their keys.
+        """
         edge = self.edge
-        self._move(Event.ADMIT)
+        if self.version == NEWER_VERSION:
+            self._move(Event.ENTER)
+            self._outbox.cork()
         self.channel = channel = Channel(
             session=self,
             outbox=self._outbox,
             key=connected.key,
             mid=connected.mid,
             accepts=edge.accept_sets.share(connected.accepts),
-            version=self._version,
+            version=self.version,
+            device=device if connected.mid else "",
         )
+        self.permit(connected.grants, connected.expires_at_ms)
         older = edge.directory.put(channel)
-        if connected.room:
-            edge.directory.join(channel, connected.room)
-        edge.handshakes.forget(self)
-        edge.heartbeats.touch(self, edge.clock.seconds())
-        self.reply(packet, Operation.AUTH_REPLY)
+        for room in rooms:
+            edge.membership.enter(channel, room)
         if older is not None:
             older.close(CloseReason.REPLACED)
+
+    def permit(self, grants: Sequence[str], expires_at_ms: int) -> None:
+        """What its token lets it do, and until when (ms since the epoch, 0 = for ever). goim's clients know no end of that."""
+        self.grants = tuple(grants)
+        if self.version == NEWER_VERSION:
+            self.edge.expiries.set(self, expires_at_ms)
+
+    def admit(self, packet: Packet, body: bytes = b"") -> None:
+        """Write op 8, the reply to ``packet``; before it nothing was written, behind it comes what waited."""
+        edge = self.edge
+        self._move(Event.ADMIT)
+        edge.handshakes.forget(self)
+        edge.heartbeats.touch(self, edge.clock.seconds())
+        if self.version == NEWER_VERSION:
+            self._outbox.uncork(self._bytes(Packet(Operation.AUTH_REPLY, body, packet.sequence, packet.version)))
+        else:
+            self.reply(packet, Operation.AUTH_REPLY)
 
     # --- packets of an open session -----------------------------------------------------------------------------------
 
@@ -217,7 +246,8 @@ class Session:
     def _begin(self, packet: Packet) -> Step | None:
         """Handle it now; what is left of it when it has to wait. Never raises."""
         try:
-            return OPERATIONS.get(packet.operation, submit)(self, packet)
+            operations = OPERATIONS_V2 if self.version == NEWER_VERSION else OPERATIONS_V1
+            return operations.get(packet.operation, submit)(self, packet)
         except ProtocolError as error:
             self.close(error.reason, str(error))
         except Exception:  # nothing that a client sends may raise past its own session
@@ -253,7 +283,7 @@ class Session:
     # --- for its operations -------------------------------------------------------------------------------------------
 
     def open_channel(self) -> Channel:
-        """The channel of a session that is open."""
+        """The channel of a session that is open, or resuming."""
         assert self.channel is not None, self.state
         return self.channel
 

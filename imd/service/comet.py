@@ -1,5 +1,6 @@
 """twistd's `imd-comet`: connections, sessions and fan-out."""
 
+from random import random
 from secrets import token_hex
 from typing import ClassVar
 
@@ -19,7 +20,7 @@ from imd.service.links import LogicLinks
 from imd.service.listener import Listener
 from imd.service.offer import Offer
 from imd.service.options import Options as RoleOptions
-from imd.service.process import Process
+from imd.service.process import Process, now_ms
 from imd.service.registration import Registration
 from imd.service.room_types import room_types
 from imd.service.rpc_part import RpcPart
@@ -82,6 +83,8 @@ def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Par
         clock=process.reactor,
         metrics=process.metrics,
         make_key=lambda: token_hex(16),
+        random=random,
+        now_ms=now_ms,
         limits=_limits(process.settings),
         public=any(is_public(text) for text in _addresses(settings).values() if text),
         refused=process.fail,

@@ -12,7 +12,13 @@ class StateTests(SynchronousTestCase):
         """Each pair moves on, or is no move at all: no state is left and come back to."""
         moves = {
             State.HANDSHAKE: {Event.AUTH: State.AUTHENTICATING, Event.CLOSE: State.CLOSING, Event.LOSE: State.CLOSED},
-            State.AUTHENTICATING: {Event.ADMIT: State.OPEN, Event.CLOSE: State.CLOSING, Event.LOSE: State.CLOSED},
+            State.AUTHENTICATING: {
+                Event.ENTER: State.RESUMING,
+                Event.ADMIT: State.OPEN,
+                Event.CLOSE: State.CLOSING,
+                Event.LOSE: State.CLOSED,
+            },
+            State.RESUMING: {Event.ADMIT: State.OPEN, Event.CLOSE: State.CLOSING, Event.LOSE: State.CLOSED},
             State.OPEN: {Event.CLOSE: State.CLOSING, Event.LOSE: State.CLOSED},
             State.CLOSING: {Event.LOSE: State.CLOSED},
             State.CLOSED: {},

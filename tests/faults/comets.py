@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from itertools import count
+from random import random
+from time import time
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -10,18 +12,16 @@ from imd.backend.broker_memory import BrokerMemory
 from imd.backend.leases_memory import LeasesMemory
 from imd.backend.presence_memory import PresenceMemory
 from imd.backend.rooms_memory import RoomsMemory
+from imd.backend.timelines_memory import TimelinesMemory
+from imd.backend.traces_memory import TracesMemory
 from imd.comet.limits import Limits
 from imd.comet.server import Server
 from imd.interfaces import CometClient
 from imd.job.dispatch import Dispatcher
-from imd.logic.connection import Connections
 from imd.logic.ids import IdMaker
-from imd.logic.push import Pusher
-from imd.logic.push_limits import PushLimits
-from imd.logic.receive import Discard
-from imd.logic.trust import TrustAuthenticator
 from imd.metrics import Metrics
 from imd.transport.tcp import TcpFactory
+from tests.support.brain import Brain
 from tests.support.raw_peer import RawPeer, connect_raw
 
 LEASE_SECONDS = 0.6
@@ -43,20 +43,19 @@ class Comets:
         self._peers: list[RawPeer] = []
         ids = IdMaker(now=reactor.seconds, worker_id=1)
         self._keys = count()
-        self._logic = Connections(
-            authenticator=TrustAuthenticator(),
+        timelines = TimelinesMemory(metrics=self.metrics, now_ms=lambda: int(reactor.seconds() * 1000), make_epoch=str)
+        brain = Brain(
             presence=self.presence,
             rooms=self.rooms,
             leases=leases,
             broker=self.broker,
-            hook=Discard(),
+            timelines=timelines,
+            traces=TracesMemory(clock=reactor),
             ids=ids,
             now=reactor.seconds,
             metrics=self.metrics,
         )
-        self.pusher = Pusher(
-            broker=self.broker, ids=ids, now=reactor.seconds, limits=PushLimits(), metrics=self.metrics
-        )
+        self._logic, self.pusher = brain.connections, brain.pusher
         self.job = Dispatcher(
             broker=self.broker,
             presence=self.presence,
@@ -84,6 +83,8 @@ class Comets:
             clock=self.reactor,
             metrics=Metrics(),
             make_key=lambda: f"made-{next(self._keys)}",
+            random=random,
+            now_ms=lambda: int(1000 * time()),
             limits=Limits(renew_seconds=0.2, full_cycle_seconds=0.4, linger_seconds=0.2),
         )
         factory = TcpFactory(accept=server.accept, clock=self.reactor)

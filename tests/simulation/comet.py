@@ -44,6 +44,8 @@ class CometProcess:
             clock=self.process,
             metrics=self.metrics,
             make_key=lambda: f"{self.process.chance.getrandbits(64):016x}",
+            random=self.process.chance.random,
+            now_ms=lambda: int(sim.world.wall() * 1000),
             limits=sim.plan.limits,
             refused=self._refused,
         )

@@ -36,6 +36,7 @@ from imd.protocol.timeline import Message, Place
 
 SERVER = "comet-1"
 BOOT = 1_700_000_000_000
+NOW_MS = 1_700_000_100_000  # when a test's clock shows 0
 
 
 class FakeConnection:
@@ -78,7 +79,7 @@ class FakeConnection:
 
     def packets(self) -> list[Packet]:
         """The packets written to a TCP client since the last look."""
-        return list(walk(self.written))
+        return list(walk(self.written, extensions=True))
 
     def operations(self) -> list[int]:
         """Their operations."""
@@ -220,6 +221,8 @@ class Comet:
             clock=self.clock,
             metrics=self.metrics,
             make_key=self._make_key,
+            random=lambda: 0.5,
+            now_ms=lambda: NOW_MS + int(1000 * self.clock.seconds()),
             limits=Limits(**limits),
             public=public,
             refused=self.refusals.append,

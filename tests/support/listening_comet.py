@@ -2,6 +2,8 @@
 
 from itertools import count
 from pathlib import Path
+from random import random
+from time import time
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -30,6 +32,8 @@ def make_server(*, clock: Any, limits: Limits, logic: WillingLogic, metrics: Met
         clock=clock,
         metrics=metrics,
         make_key=lambda: f"made-{next(numbers)}",
+        random=random,
+        now_ms=lambda: int(1000 * time()),
         limits=limits,
     )
 
