@@ -74,6 +74,8 @@ def job_parts(process: Process, found: Discovery, stored: Storage) -> list[Part]
             read_limit=settings.read_entries, window=settings.window_batches, settle_seconds=settings.settle_seconds
         ),
         job=Location(process.id, process.boot),
+        timelines=stored.timelines,
+        traces=stored.traces,
     )
     return [
         Part("comet links", links),

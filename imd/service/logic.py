@@ -3,6 +3,8 @@
 from time import time
 from typing import ClassVar
 
+from twisted.logger import Logger
+
 from imd import __version__
 from imd.config import Role
 from imd.config.check import is_public
@@ -10,19 +12,28 @@ from imd.config.settings import Auth, Push
 from imd.config.settings import Nodes as NodesTable
 from imd.interfaces import Authenticator, Registry
 from imd.logic.access import PushKey, PushKeys
+from imd.logic.attendance import Attendance
 from imd.logic.balancer import Balancer
 from imd.logic.connection import Connections
+from imd.logic.devices import DeviceLimits, Devices
+from imd.logic.fate import Fates
 from imd.logic.ids import IdMaker
+from imd.logic.kept_messages import KeptMessages
 from imd.logic.keys import KeyRing
+from imd.logic.kicks import Kicks
 from imd.logic.nodes import Backoff, Nodes, NodesSettings
 from imd.logic.online import Online
 from imd.logic.push import Pusher
 from imd.logic.push_limits import PushLimits
 from imd.logic.receive import Discard
 from imd.logic.region import Regions
+from imd.logic.sender import Sender
 from imd.logic.token import TokenAuthenticator, TokenSettings
+from imd.logic.trace_notes import TraceNotes
+from imd.logic.tracing import Tracing
 from imd.logic.trust import TrustAuthenticator
 from imd.logic.verify_key import VerifyKey, read_jwks
+from imd.protocol.room_type import Send
 from imd.protocol.rpc import Method
 from imd.service.daemon import Daemon, Part
 from imd.service.discovery import discovery
@@ -32,13 +43,16 @@ from imd.service.named_file import read_named
 from imd.service.options import Options as RoleOptions
 from imd.service.process import Process
 from imd.service.registration import Registration
+from imd.service.room_types import keep_rules, room_types
 from imd.service.rpc_part import RpcPart
 from imd.service.storage import Storage, storage
+from imd.service.trace_notes_part import TraceNotesPart
 from imd.service.watching import Watching
 from imd.service.worker_id import WorkerId
 from imd.transport.http import HttpSite
 from imd.transport.http_goim import GoimApi
 from imd.transport.http_health import HealthApi
+from imd.transport.http_messages import MessagesApi
 from imd.transport.http_openapi import OpenApi
 from imd.transport.http_pages import PagesApi, PageSettings
 from imd.transport.http_v1 import PushApi
@@ -80,18 +94,18 @@ def logic_parts(process: Process, registry: Registry, stored: Storage, ids: IdMa
     """The brain itself. ``endpoint``: where comets reach it."""
     settings, metrics = process.settings, process.metrics
     ring = _key_ring(settings.auth, process) if settings.auth.mode == "token" else None
-    connections = Connections(
-        authenticator=_authenticator(settings.auth, ring),
-        presence=stored.presence,
-        rooms=stored.rooms,
-        leases=stored.leases,
+    name = f"logic/{process.id}"  # as traces have it
+    notes = TraceNotes(traces=stored.traces, process=name, metrics=metrics)
+    pusher = Pusher(
         broker=stored.broker,
-        hook=Discard(),
         ids=ids,
         now=time,
+        limits=_limits(settings.push),
         metrics=metrics,
-        public_comets=settings.auth.mode != "trust" or settings.auth.allow_trust_on_public_address,
+        rules=keep_rules(settings),
+        tracing=Tracing(notes=notes, process=name, share=settings.trace.share),
     )
+    connections = _connections(process, stored, ids, pusher, notes, _authenticator(settings.auth, ring))
     answers = RpcServer(
         context=process.context,
         reactor=process.reactor,
@@ -102,12 +116,16 @@ def logic_parts(process: Process, registry: Registry, stored: Storage, ids: IdMa
             Method.RENEW: connections.renew,
             Method.RECEIVE: connections.receive,
             Method.HOST: connections.host,
+            Method.READ: connections.read,
+            Method.ACK: connections.ack,
+            Method.SEND: connections.send,
+            Method.REFRESH: connections.refresh,
+            Method.ATTEND: connections.attend,
         },
         metrics=metrics,
         options=process.zmq_options,
         curve=process.security.guard,
     )
-    pusher = Pusher(broker=stored.broker, ids=ids, now=time, limits=_limits(settings.push), metrics=metrics)
     online = Online(rooms=stored.rooms)
     nodes = Nodes(
         balancer=Balancer(region_weight=settings.nodes.region_weight),
@@ -121,17 +139,43 @@ def logic_parts(process: Process, registry: Registry, stored: Storage, ids: IdMa
     )
     listeners = []
     if "logic.http" in process.sockets:
-        site = _site(process, pusher, online, nodes)
+        fates = Fates(traces=stored.traces, timelines=stored.timelines)
+        site = _site(process, pusher, fates, online, nodes)
         http = Listener(process.sockets["logic.http"], reactor=process.reactor, factory=site, drain=site.stop)
         listeners.append(Part("logic.http", http))
     return [
         *([Part("token keys", ring)] if ring else []),
+        Part("trace notes", TraceNotesPart(notes)),
         Part("worker id", WorkerId(registry=registry, take=ids.take)),
         Part("known comets", Watching(registry, "comet", online.comets_changed, nodes.comets_changed)),
         Part("logic rpc", RpcPart(answers)),
         *listeners,
         Part("logic registration", registration),
     ]
+
+
+def _connections(
+    process: Process, stored: Storage, ids: IdMaker, pusher: Pusher, notes: TraceNotes, authenticator: Authenticator
+) -> Connections:
+    """What comets ask."""
+    settings, metrics = process.settings, process.metrics
+    types = room_types(settings)
+    kicks = Kicks(broker=stored.broker, ids=ids, now=time, metrics=metrics)
+    limits = DeviceLimits(default=settings.devices.limit, per_platform=settings.devices.per_platform)
+    return Connections(
+        authenticator=authenticator,
+        presence=stored.presence,
+        rooms=stored.rooms,
+        leases=stored.leases,
+        kicks=kicks,
+        devices=Devices(presence=stored.presence, kicks=kicks, limits=limits),
+        kept=KeptMessages(timelines=stored.timelines, notes=notes, now=time),
+        sender=Sender(pusher=pusher, metrics=metrics, room_types=types, to_members=Send(settings.inboxes.send)),
+        attendance=Attendance(broker=stored.broker, ids=ids, now=time, metrics=metrics, room_types=types),
+        hook=Discard(),
+        metrics=metrics,
+        public_comets=settings.auth.mode != "trust" or settings.auth.allow_trust_on_public_address,
+    )
 
 
 def _key_ring(auth: Auth, process: Process) -> KeyRing:
@@ -169,9 +213,12 @@ def _authenticator(auth: Auth, ring: KeyRing | None) -> Authenticator:
     return TokenAuthenticator(keys=ring, now=time, settings=settings)
 
 
-def _site(process: Process, pusher: Pusher, online: Online, nodes: Nodes) -> HttpSite:
+def _site(process: Process, pusher: Pusher, fates: Fates, online: Online, nodes: Nodes) -> HttpSite:
     settings = process.settings
     required = _keys_required(process)
+    if required and not settings.push.keys:
+        log = Logger("imd.service.logic")
+        log.warn("nobody can push: push keys are required, and push.keys is empty; imdctl new-push-key makes one")
     keys = PushKeys(
         keys=[PushKey(name=key.name, sha256=key.sha256, scopes=key.scopes) for key in settings.push.keys],
         required=required,
@@ -186,6 +233,7 @@ def _site(process: Process, pusher: Pusher, online: Online, nodes: Nodes) -> Htt
     routes = [
         *GoimApi(pusher=pusher, keys=keys, online=online, nodes=nodes).routes(),
         *PushApi(pusher=pusher, keys=keys).routes(),
+        *MessagesApi(fates=fates, keys=keys).routes(),
         *HealthApi(troubles=process.troubles).routes(),
         *PagesApi(settings=page).routes(),
     ]

@@ -1,32 +1,32 @@
-"""Storage: what waits for delivery and who is where, embedded in this process or in Redis."""
+"""Storage: what waits for delivery, what is kept, and who is where, embedded in this process or in Redis."""
 
-from secrets import token_hex
 from typing import NamedTuple
 
-from imd.backend.broker_memory import BrokerMemory
-from imd.backend.broker_redis import BrokerRedis
-from imd.backend.broker_sqlite import BrokerSqlite
 from imd.backend.leases_memory import LeasesMemory
 from imd.backend.leases_redis import LeasesRedis
 from imd.backend.presence_memory import PresenceMemory
 from imd.backend.presence_redis import PresenceRedis
 from imd.backend.redis import RedisLink
-from imd.backend.redis_partitions import RedisPartitions
 from imd.backend.redis_settings import RedisSettings
 from imd.backend.rooms_memory import RoomsMemory
 from imd.backend.rooms_redis import RoomsRedis
+from imd.backend.traces_memory import TracesMemory
+from imd.backend.traces_redis import TracesRedis
 from imd.config.address import parse_address
 from imd.config.settings import Redis
-from imd.interfaces import Broker, Leases, Presence, Rooms
+from imd.interfaces import Broker, Leases, Presence, Rooms, Timelines, Traces
 from imd.service.daemon import Part
+from imd.service.message_store import message_store
 from imd.service.named_file import read_secret
 from imd.service.process import Process
 
 
 class Storage(NamedTuple):
-    """The queue, and who is where."""
+    """The queue, what is kept and traced, and who is where."""
 
     broker: Broker
+    timelines: Timelines
+    traces: Traces
     leases: Leases
     presence: Presence
     rooms: Rooms
@@ -34,68 +34,36 @@ class Storage(NamedTuple):
 
 
 def storage(process: Process) -> Storage:
-    """By ``broker.backend`` and ``presence.backend``; one Redis serves both."""
+    """By ``broker.backend`` and ``presence.backend``; one Redis serves both. Traces are where the pushes are."""
     settings = process.settings
     link = None
     if "redis" in (settings.broker.backend, settings.presence.backend):
         link = RedisLink(settings=_redis(settings.redis), reactor=process.reactor)
-    store = _store(process, link) if link is not None and settings.broker.backend == "redis" else None
-    broker = _broker(process, link, store)
+    messages = message_store(process, link)
     leases, presence, rooms = _presence(process, link)
-    products = [Part("redis", link)] if link is not None else []
-    products += [Part("store", store)] if store is not None else []
-    parts = (*products, Part("broker", broker))
-    return Storage(broker, leases, presence, rooms, parts)
-
-
-def _store(process: Process, link: RedisLink) -> RedisPartitions:
-    settings = process.settings
-    return RedisPartitions(
-        link=link,
-        clock=process.reactor,
-        metrics=process.metrics,
-        partitions=settings.broker.partitions,
-        make_token=lambda: token_hex(6),
-        prefix=settings.redis.prefix,
-        head_seconds=settings.timelines.head_seconds,
+    products = (Part("redis", link),) if link is not None else ()
+    return Storage(
+        messages.broker,
+        messages.timelines,
+        _traces(process, link),
+        leases,
+        presence,
+        rooms,
+        (*products, *messages.parts),
     )
 
 
-def _broker(
-    process: Process, link: RedisLink | None, store: RedisPartitions | None
-) -> BrokerMemory | BrokerSqlite | BrokerRedis:
-    settings, clock, metrics = process.settings.broker, process.reactor, process.metrics
-    limit, seconds = settings.max_backlog_entries, settings.idempotency_seconds
-    match settings.backend:
-        case "memory":
-            return BrokerMemory(
-                partitions=settings.partitions,
-                clock=clock,
-                metrics=metrics,
-                max_backlog_entries=limit,
-                idempotency_seconds=seconds,
-            )
-        case "sqlite":
-            return BrokerSqlite(
-                settings.path,
-                partitions=settings.partitions,
-                reactor=process.reactor,
-                metrics=metrics,
-                max_backlog_entries=limit,
-                idempotency_seconds=seconds,
-            )
-        case "redis":
-            assert link is not None and store is not None
-            return BrokerRedis(
-                link=link,
-                store=store,
-                clock=clock,
-                metrics=metrics,
-                prefix=process.settings.redis.prefix,
-                max_backlog_entries=limit,
-                idempotency_seconds=seconds,
-                refused=process.fail,
-            )
+def _traces(process: Process, link: RedisLink | None) -> Traces:
+    keep_seconds = process.settings.trace.keep_seconds
+    if link is None or process.settings.broker.backend != "redis":
+        return TracesMemory(clock=process.reactor, keep_seconds=keep_seconds)
+    return TracesRedis(
+        link=link,
+        clock=process.reactor,
+        metrics=process.metrics,
+        prefix=process.settings.redis.prefix,
+        keep_seconds=keep_seconds,
+    )
 
 
 def _presence(process: Process, link: RedisLink | None) -> tuple[Leases, Presence, Rooms]:
