@@ -37,6 +37,9 @@ _STATES = {
 }
 
 
+_ORDER = {step: number for number, step in enumerate(Step)}  # of steps within a millisecond
+
+
 class DeviceFate(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of the push on its way to one device."""
 
@@ -106,7 +109,7 @@ class Fates:
                 f"push {id} is not traced: it did not ask for it (imdctl push --trace) and is not of the share in trace.share, "
                 "or it is longer ago than trace.keep_seconds"
             )
-        hops = sorted(noted, key=lambda hop: hop.at_ms)
+        hops = sorted(noted, key=lambda hop: (hop.at_ms, _ORDER[hop.step]))
         kept = await self._look_at({hop.timeline: Place(hop.seq, hop.epoch) for hop in hops if _is_place(hop)})
         accepted = [hop.at_ms for hop in hops if hop.step is Step.ACCEPTED]
         return Fate(str(id), accepted[0] if accepted else 0, _devices(hops, kept), [_told(hop) for hop in hops])
