@@ -148,9 +148,12 @@ class RemotePresence:
     def __init__(self, storage: Storage, process: Process) -> None:
         self._product, self._held, self._process = storage.product, storage.presence, process
 
-    async def attach(self, location: Location, key: str, mid: int) -> Location | None:
+    async def attach(self, location: Location, key: str, mid: int, platform: str = "") -> Location | None:
         words = f"attach {key} at {location.server}"
-        return await self._product.call(self._process, words, lambda: self._held.attach(location, key, mid))
+        return await self._product.call(self._process, words, lambda: self._held.attach(location, key, mid, platform))
+
+    async def devices(self, mid: int, platform: str) -> list[tuple[str, Location]]:
+        return await self._product.call(self._process, "devices", lambda: self._held.devices(mid, platform))
 
     async def detach(self, location: Location, key: str, mid: int) -> bool:
         words = f"detach {key} from {location.server}"
@@ -240,9 +243,9 @@ class BrokerStorage:
                 wake()
         return receipts, stored
 
-    async def commit(self, partition: int, tokens: Sequence[bytes]) -> None:
+    async def commit(self, partition: int, tokens: Sequence[bytes], fence: int) -> None:
         """As :meth:`imd.interfaces.Broker.commit`."""
-        await self.broker.commit(partition, tokens)
+        await self.broker.commit(partition, tokens, fence)
         for token in tokens:
             entry = self.log[unpack(">Q", token)[0]]
             if entry.committed_at is None:
@@ -283,13 +286,16 @@ class RemoteBroker:
             entry.answered = True
         return receipts
 
-    async def rewind(self, partition: int) -> None:
-        await self._product.call(self._process, f"rewind {partition}", self._storage.broker.backlog)
+    async def rewind(self, partition: int) -> int:
+        fence = await self._product.call(
+            self._process, f"rewind {partition}", lambda: self._storage.broker.rewind(partition)
+        )
         self._cursors[partition] = 0
+        return fence
 
-    async def commit(self, partition: int, tokens: Sequence[bytes]) -> None:
+    async def commit(self, partition: int, tokens: Sequence[bytes], fence: int = 0) -> None:
         words = f"commit {partition}: {[unpack('>Q', token)[0] for token in tokens]}"
-        await self._product.call(self._process, words, lambda: self._storage.commit(partition, tokens))
+        await self._product.call(self._process, words, lambda: self._storage.commit(partition, tokens, fence))
         self._metrics.committed.add(len(tokens))
 
     async def backlog(self) -> Backlog:
