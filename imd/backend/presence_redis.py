@@ -22,12 +22,15 @@ class PresenceRedis:
     ``entry_seconds``, counted from the last renewal, is how long they may take up memory; it must be well above the time
     in which a comet renews all it has, for an entry that expires early is not found until it is renewed again.
     Each call of up to ``CHUNK`` entries is one atomic script; larger ones are several, one after the other.
+    A member's entry says too with which platform the connection came, and when, by Redis' clock; a renewal that enters what
+    is missing knows no platform: such a connection is one of platform ``""`` that came just now.
     The scripts reach keys that they are not told of, so all of presence lives in one Redis (or one Sentinel's master).
     """
 
     __slots__ = (
         "_attach",
         "_detach",
+        "_devices",
         "_entry_seconds",
         "_locate_keys",
         "_locate_members",
@@ -46,15 +49,23 @@ class PresenceRedis:
         self._entry_seconds = max(1, round(entry_seconds))
         self._attach = load_script("living", "entry", "attach")
         self._detach = load_script("living", "entry", "detach")
+        self._devices = load_script("living", "entry", "devices")
         self._renew = load_script("living", "entry", "renew_entries")
         self._locate_keys = load_script("living", "entry", "locate_keys")
         self._locate_members = load_script("living", "entry", "locate_members")
 
-    async def attach(self, location: Location, key: str, mid: int) -> Location | None:
+    async def attach(self, location: Location, key: str, mid: int, platform: str = "") -> Location | None:
         """See :class:`imd.interfaces.Presence`."""
-        arguments = (self._prefix, location.boot, location.server, self._entry_seconds, key, mid)
+        arguments = (self._prefix, location.boot, location.server, self._entry_seconds, key, mid, platform)
         older = await self._role.run("attach", self._attach, arguments)
         return Location(older[1].decode(), int(older[0])) if older else None
+
+    async def devices(self, mid: int, platform: str) -> list[tuple[str, Location]]:
+        """See :class:`imd.interfaces.Presence`."""
+        flat = await self._role.run("devices", self._devices, (self._prefix, mid, platform))
+        found = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+        there = sorted((int(arrival), key.decode(), _location(value, {})) for key, value, arrival in found)
+        return [(key, location) for _, key, location in there]
 
     async def detach(self, location: Location, key: str, mid: int) -> bool:
         """See :class:`imd.interfaces.Presence`. A key that has another member by now is a newer connection's too."""

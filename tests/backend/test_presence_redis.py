@@ -91,6 +91,7 @@ class PresenceRedisTests(contract.PresenceContract, RedisCase):
         presence = PresenceRedis(link=link, clock=Clock(), metrics=metrics)
         for call in (
             presence.attach(ONE, "a", 7),
+            presence.devices(7, "ios"),
             presence.detach(ONE, "a", 7),
             presence.renew(ONE, [("a", 7)]),
             presence.locate_keys(["a"]),

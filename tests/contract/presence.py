@@ -110,6 +110,63 @@ class PresenceContract(_Case):
         self.assertEqual(await presence.locate_keys([]), {})
         self.assertEqual(await presence.locate_members([]), {})
 
+    # devices
+
+    async def devices(self, presence: Presence, platform: str, mid: int = 7) -> list[str]:
+        return [key for key, _ in await presence.devices(mid, platform)]
+
+    async def test_devices_in_the_order_they_came(self) -> None:
+        """Those of one platform, with where they are; the others, and other members', are not."""
+        _, presence = await self.make_living()
+        for key, location, platform in (("d", ONE, "ios"), ("a", TWO, "ios"), ("b", ONE, "web"), ("c", ONE, "ios")):
+            await presence.attach(location, key, 7, platform)
+        await presence.attach(ONE, "e", 8, "ios")
+        await presence.attach(ONE, "f", 7)
+        self.assertEqual(await presence.devices(7, "ios"), [("d", ONE), ("a", TWO), ("c", ONE)])
+        self.assertEqual(await presence.devices(7, "web"), [("b", ONE)])
+        self.assertEqual(await presence.devices(7, ""), [("f", ONE)])
+        self.assertEqual(await presence.devices(7, "android"), [])
+        self.assertEqual(await presence.devices(9, "ios"), [])
+        located = await presence.locate_members([7])
+        self.assertEqual(located, {7: {"d": ONE, "a": TWO, "b": ONE, "c": ONE, "f": ONE}})
+
+    async def test_a_device_that_comes_again(self) -> None:
+        """It is the newest then, wherever it is, and of the platform that it says then; once detached it is none."""
+        _, presence = await self.make_living()
+        for key in "abc":
+            await presence.attach(ONE, key, 7, "ios")
+        await presence.attach(TWO, "a", 7, "ios")
+        await presence.attach(ONE, "b", 7, "web")
+        self.assertEqual(await presence.devices(7, "ios"), [("c", ONE), ("a", TWO)])
+        await presence.detach(ONE, "c", 7)
+        self.assertEqual(await self.devices(presence, "ios"), ["a"])
+
+    async def test_devices_of_the_living_only(self) -> None:
+        """Those on a comet without a lease are not there."""
+        leases, presence = await self.make_living()
+        await presence.attach(ONE, "a", 7, "ios")
+        await presence.attach(TWO, "b", 7, "ios")
+        await leases.release(ONE)
+        self.assertEqual(await presence.devices(7, "ios"), [("b", TWO)])
+
+    async def test_a_renewal_keeps_platform_and_order(self) -> None:
+        """What is there stays as it came; what was missing is entered without a platform, as the newest."""
+        _, presence = await self.make_living()
+        for key in "ba":
+            await presence.attach(ONE, key, 7, "ios")
+        await presence.attach(ONE, "d", 7)
+        self.assertEqual(await presence.renew(ONE, [("a", 7), ("b", 7), ("c", 7), ("d", 7)]), [])
+        self.assertEqual(await self.devices(presence, "ios"), ["b", "a"])
+        self.assertEqual(await self.devices(presence, ""), ["d", "c"])
+
+    async def test_odd_platforms(self) -> None:
+        """Any text is one."""
+        _, presence = await self.make_living()
+        for number, platform in enumerate(("ü:1:", "5:ios", "\x00\n", "%d", "x" * 300)):
+            await presence.attach(ONE, str(number), 7, platform)
+            self.assertEqual(await presence.devices(7, platform), [(str(number), ONE)])
+        self.assertEqual(await presence.devices(0, ""), [])
+
     # detach
 
     async def test_detach_removes(self) -> None:

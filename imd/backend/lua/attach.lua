@@ -1,4 +1,4 @@
--- ARGV: prefix, boot, server, seconds, key, mid. Returns {boot, server} of a living older connection elsewhere, or nothing.
+-- ARGV: prefix, boot, server, seconds, key, mid, platform. Returns {boot, server} of a living older connection elsewhere, or nothing.
 local boot, server, seconds, key, mid = ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local older = redis.call('GET', entry_of(key))
 local answer = false
@@ -13,7 +13,7 @@ if older then
     end
 end
 redis.call('SET', entry_of(key), boot .. ':' .. mid .. ':' .. server, 'EX', seconds)
-link_member(key, mid, boot, server, seconds)
+link_member(key, mid, boot, server, seconds, ARGV[7])
 if mid ~= '0' then
     -- One entry came: up to eight that dead comets left may go. So they cannot pile up under a member who is always here.
     local some = redis.call('HRANDFIELD', member_of(mid), 8, 'WITHVALUES')

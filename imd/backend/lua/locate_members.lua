@@ -7,7 +7,7 @@ for i = 2, #ARGV do
         local boot, server = split_member(held[j + 1])
         if lives(server, boot) then
             found[#found + 1] = held[j]
-            found[#found + 1] = held[j + 1]
+            found[#found + 1] = boot .. ':' .. server
         end
     end
     answer[i - 1] = found

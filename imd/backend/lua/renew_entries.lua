@@ -1,6 +1,21 @@
 -- ARGV: prefix, boot, server, seconds, then for each entry: key, mid. Returns the keys that are another living one's.
 local boot, server, seconds = ARGV[2], ARGV[3], ARGV[4]
 local others = {}
+
+-- Whether the member's hash has this connection, which keeps the platform and the time it came with.
+local function keep_member(key, mid, boot, server, seconds)
+    local held = mid ~= '0' and redis.call('HGET', member_of(mid), key)
+    if not held then
+        return false
+    end
+    local held_boot, held_server = split_member(held)
+    if held_boot ~= boot or held_server ~= server then
+        return false
+    end
+    redis.call('EXPIRE', member_of(mid), seconds)
+    return true
+end
+
 for i = 5, #ARGV, 2 do
     local key, mid = ARGV[i], ARGV[i + 1]
     local mine = boot .. ':' .. mid .. ':' .. server
@@ -17,7 +32,9 @@ for i = 5, #ARGV, 2 do
     end
     if free then
         redis.call('SET', entry_of(key), mine, 'EX', seconds)
-        link_member(key, mid, boot, server, seconds)
+        if not keep_member(key, mid, boot, server, seconds) then
+            link_member(key, mid, boot, server, seconds, '')
+        end
     else
         others[#others + 1] = key
     end
