@@ -1,16 +1,17 @@
-"""What comets ask of logic: who is this client, remember it, forget it, who else is there."""
-
-from collections.abc import Callable
+"""What comets ask of logic: who is this client, remember it, forget it, who else is there, what has it missed."""
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from imd.errors import AuthRefused, Overloaded, Unavailable
-from imd.interfaces import Authenticator, Broker, Leases, Location, Presence, ReceiveHook, Rooms
-from imd.logic.ids import IdMaker
+from imd.errors import AuthRefused
+from imd.interfaces import Authenticator, Leases, Location, Presence, ReceiveHook, Rooms
+from imd.logic.attendance import Attendance
+from imd.logic.devices import Devices
+from imd.logic.kept_messages import KeptMessages
+from imd.logic.kicks import Kicks
+from imd.logic.sender import Sender
 from imd.metrics import Metrics
 from imd.protocol import rpc
-from imd.protocol.push import Push, Target, partition_of
 
 
 class Connections:
@@ -23,17 +24,18 @@ class Connections:
     _log = Logger()
 
     __slots__ = (
+        "_attendance",
         "_authenticator",
-        "_broker",
+        "_devices",
         "_hook",
-        "_ids",
+        "_kept",
+        "_kicks",
         "_leases",
         "_metrics",
-        "_now",
-        "_offering",
         "_presence",
         "_public_comets",
         "_rooms",
+        "_sender",
     )
 
     def __init__(
@@ -43,10 +45,12 @@ class Connections:
         presence: Presence,
         rooms: Rooms,
         leases: Leases,
-        broker: Broker,
+        kicks: Kicks,
+        devices: Devices,
+        kept: KeptMessages,
+        sender: Sender,
+        attendance: Attendance,
         hook: ReceiveHook,
-        ids: IdMaker,
-        now: Callable[[], float],
         metrics: Metrics,
         public_comets: bool = True,
     ) -> None:
@@ -54,12 +58,13 @@ class Connections:
         self._presence = presence
         self._rooms = rooms
         self._leases = leases
-        self._broker = broker  # for kicks
+        self._kicks = kicks  # end replaced connections
+        self._devices = devices
+        self._kept = kept
+        self._sender = sender
+        self._attendance = attendance
         self._hook = hook  # gets what clients send
-        self._ids = ids
-        self._now = now  # the wall clock, seconds since the epoch
         self._metrics = metrics
-        self._offering = 0  # kicks for which the broker has not answered
         self._public_comets = public_comets  # whether a comet may listen beyond its own machine
 
     async def connect(self, request: rpc.Connect) -> rpc.Connected:
@@ -72,14 +77,19 @@ class Connections:
         key = identity.key or request.key
         assert key, "comet proposes a key when the client has none"
         location = Location(request.server, request.boot)
-        displaced = await self._presence.attach(location, key, identity.mid)
+        platform = request.platform if identity.platform is None else identity.platform
+        displaced = await self._presence.attach(location, key, identity.mid, platform)
         if displaced is not None:
-            await self._kick(key, displaced)
+            await self._kicks.kick([(key, displaced)])
+        await self._devices.connected(key, identity.mid, platform)
         return rpc.Connected(
             key=key,
             mid=identity.mid,
             room=request.room if identity.room is None else identity.room,
             accepts=request.accepts if identity.accepts is None else identity.accepts,
+            grants=identity.grants,
+            expires_at_ms=identity.expires_at_ms,
+            platform=platform,
         )
 
     async def disconnect(self, request: rpc.Disconnect) -> rpc.Done:
@@ -129,29 +139,30 @@ class Connections:
             await self._rooms.unhost(location, request.room)
         return rpc.Done()
 
-    async def _kick(self, key: str, displaced: Location) -> None:
-        """Have the older connection closed. When the broker cannot take it, the older comet hears of it at its next renewal."""
-        try:
-            kick = Push(
-                self._ids.make(),
-                int(self._now() * 1000),
-                Target.KICK,
-                keys=(key,),
-                server=displaced.server,
-                boot=displaced.boot,
-            )
-            await self._offer(partition_of(key, self._broker.partitions), kick)
-        except (Unavailable, Overloaded) as error:
-            self._log.warn("a replaced connection on {server} stays: {error}", server=displaced.server, error=error)
+    async def read(self, request: rpc.Read) -> rpc.Pages:
+        """See :meth:`imd.logic.kept_messages.KeptMessages.read`."""
+        return await self._kept.read(request)
 
-    async def _offer(self, partition: int, kick: Push) -> None:
-        self._metrics.offered.add(1, "kick")
-        self._offers(1)
-        try:
-            await self._broker.publish([(partition, kick)])
-        finally:
-            self._offers(-1)
+    async def ack(self, request: rpc.Acks) -> rpc.Done:
+        """See :meth:`imd.logic.kept_messages.KeptMessages.ack`."""
+        return await self._kept.ack(request)
 
-    def _offers(self, change: int) -> None:
-        self._offering += change
-        self._metrics.offering.set(self._offering, "kick")
+    async def send(self, request: rpc.Send) -> rpc.Sent:
+        """See :meth:`imd.logic.sender.Sender.send`."""
+        return await self._sender.send(request)
+
+    async def attend(self, request: rpc.Attendances) -> rpc.Done:
+        """See :meth:`imd.logic.attendance.Attendance.attend`."""
+        return await self._attendance.attend(request)
+
+    async def refresh(self, request: rpc.Refresh) -> rpc.Refreshed:
+        """How long the new token is good, and what it grants; the client keeps its key, its rooms and its accept set.
+
+        Raises :class:`imd.errors.AuthRefused` for one that is not good, or names another member;
+        :class:`imd.errors.Unavailable` when the authenticator cannot say. Who trusts clients refuses none.
+        """
+        shown = rpc.Connect(request.server, 0, "", request.mid, token=request.token)
+        identity = await self._authenticator.authenticate(shown)
+        if identity.mid != request.mid:
+            raise AuthRefused("the token is another member's")
+        return rpc.Refreshed(identity.expires_at_ms, identity.grants)

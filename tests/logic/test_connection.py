@@ -1,4 +1,4 @@
-"""What comets ask: connect, disconnect, renew, receive, host."""
+"""What comets ask: connect, disconnect, renew, receive, host, read, ack, send, refresh, attend."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -11,18 +11,25 @@ from imd.backend.broker_memory import BrokerMemory
 from imd.backend.leases_memory import LeasesMemory
 from imd.backend.presence_memory import PresenceMemory
 from imd.backend.rooms_memory import RoomsMemory
-from imd.errors import AuthRefused, ServerIdTaken
-from imd.interfaces import Identity, Location
+from imd.backend.timelines_memory import TimelinesMemory
+from imd.errors import AuthRefused, CloseReason, PeerUnavailable, ServerIdTaken
+from imd.interfaces import Authenticator, Identity, Location
 from imd.logic.connection import Connections
+from imd.logic.devices import DeviceLimits
 from imd.logic.ids import IdMaker
+from imd.logic.keep import KeepRules
 from imd.logic.trust import TrustAuthenticator
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.protocol.push import Push, Target, partition_of
+from imd.protocol.room_type import Keep, RoomType, RoomTypes, Send
+from tests.support.brain import Brain
+from tests.support.recording_traces import RecordingTraces
 
 T = TypeVar("T")
 NOW = 1_800_000_000.0
 ONE, TWO = Location("c1", 1), Location("c2", 1)
+TYPES = RoomTypes({"chat": RoomType(keep=Keep(10, 60_000), send=Send.JOINED, presence_events=True)})
 
 
 class Says:
@@ -30,8 +37,10 @@ class Says:
 
     def __init__(self, answer: Identity | Exception) -> None:
         self.answer = answer
+        self.shown = ""  # the token that it saw last
 
     async def authenticate(self, request: rpc.Connect) -> Identity:
+        self.shown = request.token
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -59,7 +68,8 @@ class ConnectionsTests(SynchronousTestCase):
         self.leases = LeasesMemory(clock=self.clock, lease_seconds=30)
         self.presence = PresenceMemory(leases=self.leases)
         self.rooms = RoomsMemory(leases=self.leases)
-        self.broker = BrokerMemory(partitions=4, clock=self.clock, metrics=self.metrics)
+        self.timelines = TimelinesMemory(metrics=self.metrics, now_ms=lambda: int(NOW * 1000), make_epoch=lambda: "e")
+        self.broker = BrokerMemory(partitions=4, clock=self.clock, metrics=self.metrics, timelines=self.timelines)
         self.hook = Hook()
         self.ids = IdMaker(now=lambda: NOW, worker_id=1)
         self.connections = self.make(TrustAuthenticator())
@@ -67,19 +77,25 @@ class ConnectionsTests(SynchronousTestCase):
         for location in (ONE, TWO):
             self.run_now(self.leases.renew(location))
 
-    def make(self, authenticator: Says | TrustAuthenticator, *, public_comets: bool = True) -> Connections:
-        return Connections(
+    def make(
+        self, authenticator: Authenticator, *, public_comets: bool = True, limits: DeviceLimits | None = None
+    ) -> Connections:
+        return Brain(
             authenticator=authenticator,
             presence=self.presence,
             rooms=self.rooms,
             leases=self.leases,
             broker=self.broker,
-            hook=self.hook,
+            timelines=self.timelines,
+            traces=RecordingTraces(),
             ids=self.ids,
             now=lambda: NOW,
             metrics=self.metrics,
+            hook=self.hook,
+            rules=KeepRules(room_types=TYPES),
+            limits=limits,
             public_comets=public_comets,
-        )
+        ).connections
 
     def run_now(self, coroutine: Coroutine[Any, Any, T]) -> T:
         return self.successResultOf(Deferred.fromCoroutine(coroutine))
@@ -106,10 +122,31 @@ class ConnectionsTests(SynchronousTestCase):
 
     def test_credentials_win(self) -> None:
         """What the credentials say replaces what the client asked for, an empty room and accept set too."""
-        self.connections = self.make(Says(Identity(7, "own", "", ())))
-        connected = self.connect(ONE, room="live://1", accepts=(1000,))
-        self.assertEqual(connected, rpc.Connected("own", 7, "", ()))
+        self.connections = self.make(Says(Identity(7, "own", "", (), "tv", ("vip://1",), 99)))
+        connected = self.connect(ONE, room="live://1", accepts=(1000,), platform="web")
+        self.assertEqual(connected, rpc.Connected("own", 7, "", (), ("vip://1",), 99, "tv"))
         self.assertEqual((self.located("own"), self.located("k")), (ONE, None))
+
+    def test_platform(self) -> None:
+        """The client's own word, where its credentials say nothing; presence knows it."""
+        self.assertEqual(self.connect(ONE, platform="web").platform, "web")
+        self.assertEqual(self.run_now(self.presence.devices(5, "web")), [("k", ONE)])
+
+    def test_too_many_devices(self) -> None:
+        """Beyond the limit the longest there is ended, with the reason, wherever it is."""
+        self.connections = self.make(TrustAuthenticator(), limits=DeviceLimits(per_platform={"web": 1}))
+        self.connect(ONE, "first", platform="web")
+        self.connect(TWO, "other", platform="ios")
+        self.assertEqual(self.connect(TWO, "second", platform="web").key, "second")
+        [kick] = self.kicks()
+        self.assertEqual((kick.keys, kick.server, kick.reason), (("first",), "c1", CloseReason.DEVICE_LIMIT.code))
+
+    def test_replaced_is_no_device(self) -> None:
+        """The older connection of the same key makes room by itself: it is told once, as replaced."""
+        self.connections = self.make(TrustAuthenticator(), limits=DeviceLimits(default=1))
+        self.connect(ONE)
+        self.connect(TWO)
+        self.assertEqual([(kick.server, kick.reason) for kick in self.kicks()], [("c1", 0)])
 
     def test_refused(self) -> None:
         """A client that is refused is nowhere."""
@@ -239,3 +276,46 @@ class ConnectionsTests(SynchronousTestCase):
         receiving = self.connections.receive(rpc.Receive("c1", "k", 5, 1000, b""))
         self.failureResultOf(Deferred.fromCoroutine(receiving), CancelledError)
         self.assertEqual(self.metrics.hook_calls.value("error"), 0)
+
+    def test_send_and_read(self) -> None:
+        """What a client sends to a kept room is read by those who missed it; an ack moves a device."""
+        send = rpc.Send("c1", "k", 5, 1000, b"hi", room="chat://1", joined=True)
+        sent = self.run_now(self.connections.send(send))
+        follow = rpc.Follow("r:chat://1", 0, sent.place.epoch, 10)
+        [page] = self.run_now(self.connections.read(rpc.Read("c1", (follow,)))).pages
+        self.assertEqual([(message.id, message.body) for message in page.messages], [(sent.id, b"hi")])
+        acks = rpc.Acks("c1", (rpc.Ack("r:chat://1", "5:k", 1, sent.place.epoch),))
+        self.assertEqual(self.run_now(self.connections.ack(acks)), rpc.Done())
+        self.assertEqual(self.run_now(self.timelines.positions("r:chat://1")), {"5:k": 1})
+
+    def test_attend(self) -> None:
+        """The room is told by a push."""
+        events = rpc.Attendances("c1", (rpc.Attendance("chat://1", 5, True),))
+        self.assertEqual(self.run_now(self.connections.attend(events)), rpc.Done())
+        [push] = self.kicks()
+        self.assertEqual((push.target, push.operation, push.room), (Target.ROOM, 46, "chat://1"))
+
+    def refresh(self, mid: int = 5) -> "Deferred[rpc.Refreshed]":
+        return Deferred.fromCoroutine(self.connections.refresh(rpc.Refresh("c1", "k", mid, "newer")))
+
+    def test_refresh(self) -> None:
+        """The new token is asked, and says how long, and where to."""
+        says = Says(Identity(5, "own", grants=("vip://1",), expires_at_ms=99))
+        self.connections = self.make(says)
+        self.assertEqual(self.successResultOf(self.refresh()), rpc.Refreshed(99, ("vip://1",)))
+        self.assertEqual(says.shown, "newer")
+        self.assertEqual(self.run_now(self.presence.locate_keys(["own", "k"])), {}, "nobody connects by it")
+
+    def test_refresh_of_another(self) -> None:
+        """A good token of another member, a bad one, and one of which nobody can say."""
+        for answer, error in (
+            (Identity(6), AuthRefused),
+            (AuthRefused("exp: the token has expired"), AuthRefused),
+            (PeerUnavailable("no JWKS"), PeerUnavailable),
+        ):
+            self.connections = self.make(Says(answer))
+            self.failureResultOf(self.refresh(), error)
+
+    def test_refresh_in_trust(self) -> None:
+        """Who trusts its clients lets them be whoever they are, for ever."""
+        self.assertEqual(self.successResultOf(self.refresh()), rpc.Refreshed())

@@ -91,8 +91,8 @@ class NoteTests(TracingCase):
             self.traces.hops,
             [
                 (7, Hop(Step.ACCEPTED, 10, "logic/l1")),
-                (7, Hop(Step.STORED, 12, "logic/l1", "m:1", 3)),
-                (7, Hop(Step.STORED, 12, "logic/l1", "m:2", 9)),
+                (7, Hop(Step.STORED, 12, "logic/l1", "m:1", 3, epoch="e")),
+                (7, Hop(Step.STORED, 12, "logic/l1", "m:2", 9, epoch="f")),
                 (7, Hop(Step.STORED, 12, "logic/l1")),
             ],
         )

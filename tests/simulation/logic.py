@@ -3,14 +3,11 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from imd.backend.timelines_memory import TimelinesMemory
+from imd.backend.traces_memory import TracesMemory
 from imd.interfaces import Instance
-from imd.logic.connection import Connections
 from imd.logic.ids import IdMaker
-from imd.logic.push import Pusher
-from imd.logic.push_limits import PushLimits
 from imd.logic.push_request import PushRequest, PushResult
-from imd.logic.receive import Discard
-from imd.logic.trust import TrustAuthenticator
 from imd.metrics import Metrics
 from imd.protocol.rpc import Method
 from imd.service.registration import Registration
@@ -18,6 +15,7 @@ from tests.simulation.products import RemoteBroker, RemoteLeases, RemotePresence
 from tests.simulation.registry import RemoteRegistry
 from tests.simulation.rpc_network import MemoryRpcServer
 from tests.simulation.world import Process
+from tests.support.brain import Brain
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -40,17 +38,21 @@ class LogicProcess:
         self._registry = RemoteRegistry(sim.ensemble, self.process)
         self._ids = IdMaker(now=sim.world.wall)
         broker = RemoteBroker(sim.broker, self.process, self.metrics)
-        connections = Connections(
-            authenticator=TrustAuthenticator(),
+        brain = Brain(
             presence=RemotePresence(sim.storage, self.process),
             rooms=RemoteRooms(sim.storage, self.process),
             leases=RemoteLeases(sim.storage, self.process),
             broker=broker,
-            hook=Discard(),
+            timelines=TimelinesMemory(
+                metrics=self.metrics, now_ms=lambda: int(sim.world.wall() * 1000), make_epoch=str
+            ),
+            traces=TracesMemory(clock=self.process),
             ids=self._ids,
             now=sim.world.wall,
             metrics=self.metrics,
+            name=f"logic/{name}",
         )
+        connections = brain.connections
         handlers = {
             Method.CONNECT: connections.connect,
             Method.DISCONNECT: connections.disconnect,
@@ -59,9 +61,7 @@ class LogicProcess:
             Method.HOST: connections.host,
         }
         self.rpc = MemoryRpcServer(sim.network, self.process, handlers=handlers, metrics=self.metrics)
-        self._pusher = Pusher(
-            broker=broker, ids=self._ids, now=sim.world.wall, limits=PushLimits(), metrics=self.metrics
-        )
+        self._pusher = brain.pusher
         self.registration = Registration(registry=self._registry, clock=self.process, describe=self.describe)
 
     def describe(self) -> Instance:
