@@ -190,7 +190,7 @@ class Session:
         self._wait_for(Handshake(session=self, edge=self.edge, packet=packet).run(auth))
 
     def enter(self, connected: Connected, rooms: Sequence[str], device: str) -> None:
-        """Delivery sees it from now on, in its rooms, which are held for it. Of version 1, :meth:`admit` must follow in this turn.
+        """Delivery sees it from now on, in its rooms, which are held for it. Version 1: :meth:`admit` must follow at once.
 
         ``device``: what it calls itself; anonymous ones, and those that say nothing, are known by their keys.
         """

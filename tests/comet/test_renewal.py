@@ -63,6 +63,23 @@ class RenewalTests(SynchronousTestCase):
         self.assertEqual([len(call.entries) for call in self.renewals(comet)], [17, PAGE, 1])
         self.assertIsNone(comet.server.trouble())
 
+    def test_lapsed_and_logic_goes(self) -> None:
+        """A part of everything was sent when logic went: the next round sends everything again."""
+        comet = Comet()
+        for number in range(PAGE + 1):
+            comet.client(f"k{number}")
+        comet.server.start()
+        self.renewals(comet)
+        comet.logic.held.add(Renew)
+        comet.logic.renewed = Renewed(lease_lapsed=True)
+        comet.clock.advance(10)
+        comet.logic.renewed = Renewed()
+        for error in (None, None, PeerUnavailable("away")):
+            comet.logic.release(Renew, error)
+        comet.logic.held.clear()
+        comet.clock.advance(RETRY_SECONDS)
+        self.assertEqual([len(call.entries) for call in self.renewals(comet)], [17, PAGE, 1, PAGE, 1])
+
     def test_lapses_again_and_again(self) -> None:
         """Bounded in a round, and told as trouble."""
         comet = Comet()

@@ -3,10 +3,24 @@
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.comet.acks import GATHER_SECONDS
 from imd.comet.server import GONE_SECONDS
 from imd.errors import BadRequest, CloseReason, PeerUnavailable
-from imd.protocol.rpc import Batch, Connect, Disconnect, Renew
-from tests.support.comet_fakes import BOOT, SERVER, Comet, FakeConnection, send, to_keys, to_room
+from imd.protocol.room_type import RoomType, RoomTypes
+from imd.protocol.rpc import (
+    Acks,
+    Attendance,
+    Attendances,
+    Batch,
+    Connect,
+    Disconnect,
+    Item,
+    Kind,
+    Read,
+    Renew,
+    Renewed,
+)
+from tests.support.comet_fakes import BOOT, NOW_MS, SERVER, Comet, FakeConnection, send, to_keys, to_room
 
 
 class AcceptTests(SynchronousTestCase):
@@ -111,6 +125,96 @@ class DeadlineTests(SynchronousTestCase):
         self.assertEqual(ended, [500, 1000, 1200])
 
 
+class ExpiryTests(SynchronousTestCase):
+    """Tokens that run out."""
+
+    def test_very_many_at_once(self) -> None:
+        """A look ends some, and comes again in the next turn for the rest; no timer for each."""
+        comet = Comet(resumes_burst=5000)
+        comet.server.start()
+        timers = len(comet.clock.getDelayedCalls())
+        comet.logic.connected = {"expires_at_ms": NOW_MS + 1}
+        connections = [comet.client(f"k{number}", version=2) for number in range(1200)]
+        self.assertEqual(len(comet.clock.getDelayedCalls()), timers)
+        comet.clock.rightNow += 1
+        ended = []
+        for _ in range(3):
+            comet.clock.turn()
+            ended.append(sum(bool(connection.closes) for connection in connections))
+        self.assertEqual(ended, [500, 1000, 1200])
+
+    def test_expired_when_it_came(self) -> None:
+        """logic let it in at the last moment: it ends at the next look."""
+        comet = Comet()
+        comet.server.start()
+        comet.logic.connected = {"expires_at_ms": NOW_MS - 1}
+        connection = comet.client("k", version=2)
+        comet.clock.advance(1)
+        self.assertEqual(connection.closes, [CloseReason.TOKEN_EXPIRED])
+
+
+class CheckTests(SynchronousTestCase):
+    """When something may have been missed, all timelines are looked at."""
+
+    def setUp(self) -> None:
+        self.comet = Comet(renew_seconds=1000, check_seconds=100_000)
+        self.comet.server.start()
+        self.connection = self.comet.client("k", version=2, mid=7)
+        self.comet.logic.keep("m:7", b"missed")
+
+    def found(self) -> bool:
+        """Within three seconds of now."""
+        self.comet.clock.pump([0, 0, 1, 1, 1, 0])
+        return self.connection.operations() == [1000]
+
+    def test_stood_still(self) -> None:
+        """A look at deadlines that comes two seconds late says so."""
+        self.comet.clock.rightNow += 3.1
+        self.comet.clock.advance(0)
+        self.assertTrue(self.found())
+
+    def test_on_time(self) -> None:
+        """Nothing is looked at before its turn."""
+        self.comet.clock.pump([1] * 3)
+        self.assertFalse(self.found())
+
+    def test_the_lease_had_lapsed(self) -> None:
+        """Once presence has everything again: what was pushed meanwhile did not come here."""
+        logic, edge = self.comet.logic, self.comet.server._edge
+        channel = edge.directory.find("k")
+        assert channel is not None
+        logic.held.add(Renew)
+        logic.renewed = Renewed(lease_lapsed=True)
+        self.comet.server._check(channel)
+        logic.renewed = Renewed()
+        logic.release(Renew)
+        self.assertFalse(self.found())
+        logic.release(Renew)
+        self.assertTrue(self.found())
+
+
+class KickTests(SynchronousTestCase):
+    """logic wants a connection out."""
+
+    def kick(self, reason: int) -> FakeConnection:
+        self.comet = Comet()
+        connection = self.comet.client("k", version=2, mid=7)
+        self.comet.push(Item(Kind.KICK, keys=("k",), reason=reason))
+        return connection
+
+    def test_with_a_reason(self) -> None:
+        """At once, and the client is told."""
+        connection = self.kick(CloseReason.DEVICE_LIMIT.code)
+        self.assertEqual((connection.closes, connection.operations()), ([CloseReason.DEVICE_LIMIT], [6]))
+        self.assertEqual(self.comet.logic.of(Renew), [])
+
+    def test_without(self) -> None:
+        """Presence is asked whose the key is, also where the reason is one that only a newer comet knows."""
+        for reason in (0, 4999):
+            connection = self.kick(reason)
+            self.assertEqual((connection.closes, len(self.comet.logic.of(Renew))), ([], 1))
+
+
 class PushTests(SynchronousTestCase):
     """What job may ask."""
 
@@ -169,6 +273,34 @@ class StopTests(SynchronousTestCase):
             comet.clock.advance(GONE_SECONDS)
         self.successResultOf(stopping)
         self.assertEqual((comet.clock.getDelayedCalls(), comet.server.conn_count), ([], 0))
+
+    def test_acks_and_attendance_leave_at_once(self) -> None:
+        """What clients said before they were told to go, and that they went."""
+        types = RoomTypes({"chat": RoomType(presence_events=True)})
+        comet = Comet(room_types=types)
+        comet.server.start()
+        connection = comet.client("k", version=2, mid=7, rooms=["chat://1"])
+        send(connection, 36, b'{"": 0}', version=2)
+        comet.clock.advance(GATHER_SECONDS)
+        comet.logic.calls.clear()
+        send(connection, 36, b'{"": 0}', version=2)
+        Deferred.fromCoroutine(comet.server.stop())
+        self.assertEqual([call.acks[0].timeline for call in comet.logic.of(Acks)], ["m:7"])
+        self.assertEqual([call.events for call in comet.logic.of(Attendances)], [(Attendance("chat://1", 7, False),)])
+
+    def test_clients_that_resume(self) -> None:
+        """They are told as well, and nothing of them is left."""
+        comet = Comet()
+        comet.server.start()
+        comet.logic.held.add(Read)
+        connection = comet.client("k", version=2, mid=7)
+        stopping = Deferred.fromCoroutine(comet.server.stop())
+        self.assertEqual((connection.closes, connection.operations()), ([CloseReason.SERVER_STOPPING], [6]))
+        connection.lose()
+        comet.logic.release(Read)
+        comet.clock.pump([GONE_SECONDS] * 2)
+        self.successResultOf(stopping)
+        self.assertEqual((comet.clock.getDelayedCalls(), len(comet.logic.of(Disconnect))), ([], 1))
 
     def test_waits_for_handshakes(self) -> None:
         """One that logic answers while we stop is taken out of presence again."""
