@@ -2,23 +2,66 @@
 
 import re
 import tomllib
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.client.backoff import FACTOR, FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS, STEADY_SECONDS
+from imd.client.steady_client import ACK_SECONDS
+from imd.comet.limits import Limits
+from imd.comet.operations_v1 import ROOMS_BURST
+from imd.comet.operations_v2 import REFRESHES_BURST, SENDS_BURST, SYNCS_BURST
 from imd.config import Role, load
 from imd.config.settings import Settings
-from imd.errors import CloseReason
-from imd.protocol.body import MAX_ACCEPTS, MAX_KEY_BYTES, MAX_PLATFORM_BYTES, MAX_ROOM_BYTES
+from imd.errors import CloseReason, by_code
+from imd.protocol.ack import decode_ack, encode_ack
+from imd.protocol.auth_reply import AuthReply
+from imd.protocol.body import (
+    MAX_ACCEPTS,
+    MAX_DEVICE_BYTES,
+    MAX_EPOCH_BYTES,
+    MAX_KEY_BYTES,
+    MAX_PLATFORM_BYTES,
+    MAX_RESUME,
+    MAX_ROOM_BYTES,
+    MAX_ROOMS,
+    decode_auth,
+    encode_auth,
+)
+from imd.protocol.error_body import ErrorBody
+from imd.protocol.goodbye import Goodbye
+from imd.protocol.membership import Join, JoinReply, Leave, LeaveReply
 from imd.protocol.operation import Operation
 from imd.protocol.packet import Packet, encode
+from imd.protocol.presence_event import PresenceEvent
+from imd.protocol.push_header import encode_push
+from imd.protocol.refresh import Refresh, RefreshReply
+from imd.protocol.send import MAX_CLIENT_ID_BYTES, MIN_OPERATION, SendMessage, SendReply
+from imd.protocol.sync import MAX_SYNC_MESSAGES, Sync, SyncReply
 from imd.protocol.wire import Wire
 
 ROOT = Path(__file__).resolve().parent.parent
 ROLES: tuple[Role, ...] = get_args(Role)
+AT_MS = 1_700_000_000_000
+PLACES = (("chat://1", 3), ("", 3), ("", 0))
+KINDS = {4: SendMessage, 5: SendReply, 6: Goodbye, 8: AuthReply, 32: Join, 33: JoinReply, 34: Leave, 35: LeaveReply} | {
+    38: Sync, 39: SyncReply, 44: Refresh, 45: RefreshReply, 46: PresenceEvent, 48: ErrorBody,
+}  # fmt: skip
+
+
+def _recoded(kind: Any) -> Callable[[bytes], bytes]:
+    """Reads a body of version 2 and writes what was read."""
+    return lambda body: kind.decode(body).encode()
+
+
+BODIES: dict[int, Callable[[bytes], bytes]] = {number: _recoded(kind) for number, kind in KINDS.items()} | {
+    7: lambda body: encode_auth(decode_auth(body, 2)),
+    36: lambda body: encode_ack(decode_ack(body)),
+}
 
 
 class EtcTests(SynchronousTestCase):
@@ -99,7 +142,59 @@ class ProtocolPageTests(SynchronousTestCase):
             push,
             Wire(push).frame,
             Wire(push + push).frame,
+            *(encode_push(1000, b"hi", id=7, seq=seq, at_ms=AT_MS, timeline=name) for name, seq in PLACES),
+            Wire(encode_push(1000, b"hi", id=7, seq=3, at_ms=AT_MS, timeline="")).frame,
+            encode(Packet(Operation.ACK, encode_ack({"": 3}), version=2)),
         ]
         blocks = re.findall(r"```golden\n(.*?)```", self.page, re.DOTALL)
         lines = [line for block in blocks for line in block.splitlines()]
-        self.assertEqual([bytes.fromhex(line[35:]) for line in lines], made)
+        self.assertEqual([bytes.fromhex(line[35:]).hex(" ") for line in lines], [data.hex(" ") for data in made])
+
+    def test_bodies(self) -> None:
+        """Every example of a body is read by the codec, which writes the same; and every JSON operation has one."""
+        blocks = re.findall(r"```bodies\n(.*?)```", self.page, re.DOTALL)
+        examples = [line.split(" ", 1) for block in blocks for line in block.splitlines()]
+        for number, text in examples:
+            with self.subTest(body=text):
+                self.assertEqual(BODIES[int(number)](text.encode()).decode(), text)
+        self.assertEqual({int(number) for number, _ in examples}, set(BODIES))
+        named = {int(row[0]) for row in self.rows("Operations") if row[0].isdigit() and row[3] == "JSON"}
+        self.assertEqual(set(BODIES), named | {Operation.SEND, Operation.AUTH_REPLY})  # of version 1 they are not
+
+    def test_errors(self) -> None:
+        """The names of op 48 are those of their codes."""
+        errors = self.page.partition("### Errors: 48")[2].partition("### Goodbye")[0]
+        rows = re.findall(r"^\| (\d+) \| (\w+) \|", errors, re.MULTILINE)
+        self.assertEqual(len(rows), 8)
+        self.assertEqual(rows, [(code, by_code(int(code)).name) for code, _ in rows])
+
+    def test_limits_of_version_2(self) -> None:
+        """The figures of its tables are the code's."""
+        table = self.page.partition("### Limits of version 2")[2].partition("\n## ")[0]
+        for figure in (
+            f"beside `room_id` | {MAX_ROOMS},",
+            f"one op 36 | {MAX_RESUME} ",
+            f"an epoch | {MAX_EPOCH_BYTES} bytes",
+            f"a room id | {MAX_ROOM_BYTES} bytes",
+            f"`client_id` | {MAX_CLIENT_ID_BYTES} bytes",
+            f"one op 38 | {MAX_SYNC_MESSAGES} ",
+            f"op 12: {ROOMS_BURST} at once",
+            f"op 4 | {SENDS_BURST} at once",
+        ):
+            self.assertIn(figure, table)
+        self.assertEqual(
+            (MAX_DEVICE_BYTES, SYNCS_BURST, REFRESHES_BURST), (MAX_CLIENT_ID_BYTES, ROOMS_BURST, ROOMS_BURST)
+        )
+        self.assertIn(f"int32, {MIN_OPERATION} and up", self.page)
+        limits = Limits()
+        for burst, rate in ((ROOMS_BURST, 10), (SENDS_BURST, 25)):
+            self.assertEqual(limits.packets_per_second / (limits.packets_burst / burst), rate)
+
+    def test_what_a_client_must_do(self) -> None:
+        """The page asks of others what the Python client does."""
+        rules = self.page.partition("### What a client must do")[2].partition("### Handshake")[0]
+        self.assertIn(f"{ACK_SECONDS * 1000:.0f} ms", rules)
+        delays = [FIRST_DELAY_SECONDS * FACTOR**tries for tries in range(3)]
+        self.assertIn("part of {:g} s, then {:g} s, {:g} s".format(*delays), rules)
+        self.assertIn(f"up to {MAX_DELAY_SECONDS:g} s", rules)
+        self.assertIn(f"for {STEADY_SECONDS:g} s", rules)

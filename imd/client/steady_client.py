@@ -195,6 +195,9 @@ class SteadyClient:
         resume = {name: place for name, place in self.places.items() if not name or name in self._rooms}
         auth = msgspec.structs.replace(self._auth, room_id="", rooms=tuple(self._rooms), resume=resume)
         reply = await client.enter(auth)
+        # under the same key the next connection takes the place of this one, which the server may take for alive, and is the
+        # same device
+        self._auth = msgspec.structs.replace(self._auth, key=reply.key)
         self._client = client
         self._acked = {}
         for room in self._rooms:

@@ -129,7 +129,7 @@ class ResumeTests(SteadyClientTestCase):
     """From one connection to the next."""
 
     def test_places_are_resumed(self) -> None:
-        """The first connection begins at the end, the next one where that stopped; what comes twice is dropped."""
+        """The first connection begins at the end, the next one, under its key, where that stopped; what comes twice goes."""
         run = start(self.steady.run())
         self.assertEqual(self.said(7), [{"mid": "7", "rooms": [ROOM]}])
         self.let_in()
@@ -137,7 +137,7 @@ class ResumeTests(SteadyClientTestCase):
         self.clients[-1].lost()
         self.clock.advance(1)
         places = {"": {"seq": 0, "epoch": "i"}, ROOM: {"seq": 7, "epoch": "e"}}
-        self.assertEqual(self.said(7), [{"mid": "7", "rooms": [ROOM], "resume": places}])
+        self.assertEqual(self.said(7), [{"mid": "7", "key": "k", "rooms": [ROOM], "resume": places}])
         self.let_in(room=Standing(9, "e", True))
         self.push(7, 8, 9, 10)
         self.assertEqual((self.notes.seqs, self.steady.duplicates, self.steady.losses), ([6, 7, 8, 9, 10], 1, 1))
