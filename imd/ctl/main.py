@@ -9,6 +9,7 @@ from imd.ctl.listen import listen
 from imd.ctl.new_curve_keys import new_curve_keys
 from imd.ctl.new_push_key import new_push_key
 from imd.ctl.push import push
+from imd.ctl.trace import trace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -20,6 +21,7 @@ def main() -> None:
     In one terminal, listen:   imdctl listen --room live://1000
     in a second one, push:     imdctl push --to-room live://1000 "hello"
     Before a start:            imdctl check-config etc/comet.toml
+    What became of a push?     imdctl trace ID
     Was anything lost?         imdctl ledger
 
     Without further options the commands speak to the imd that `make run` starts on this machine. Each one explains
@@ -27,5 +29,5 @@ def main() -> None:
     """
 
 
-for command in (listen, push, ledger, check_config, new_push_key, new_curve_keys):
+for command in (listen, push, trace, ledger, check_config, new_push_key, new_curve_keys):
     main.add_command(command)

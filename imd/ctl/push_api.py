@@ -1,6 +1,6 @@
-"""The push API as a back end sees it: one push over HTTP, and what became of it."""
+"""The push API as a back end sees it: one push over HTTP, what logic says to it, and what became of it."""
 
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
 import msgspec
 from treq.client import HTTPClient
@@ -11,12 +11,15 @@ from twisted.web.client import Agent, RequestTransmissionFailed, ResponseFailed,
 from twisted.web.iweb import IPolicyForHTTPS
 from zope.interface import implementer
 
-from imd.errors import AuthRefused, BadRequest, ImdError, PeerUnavailable, ScopeMissing, Unavailable
+from imd.errors import AuthRefused, BadRequest, ImdError, NotFound, PeerUnavailable, ScopeMissing, Unavailable
+from imd.logic.fate import Fate
 from imd.logic.push_request import PushRequest, PushResult
 from imd.transport.network_fault import words_of
 from imd.transport.server_check import ServerCheck
 
-MAX_ANSWER_BYTES = 65_536  # of logic; its answers are some hundred
+MAX_ANSWER_BYTES = 2 * 2**20  # of logic; the fate of a push on 1,000 devices is some 300,000
+
+Answer = TypeVar("Answer")
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -66,8 +69,15 @@ class PushApi:
         Raises what logic said, as :class:`ImdError` (:class:`AuthRefused` and the like), or :class:`PeerUnavailable` when
         nobody answered; whether it was done is unknown then.
         """
+        return await self._call("POST", "/v1/push", PushResult, msgspec.json.encode(request))
+
+    async def fate(self, id: int) -> Fate:
+        """What became of a push that is traced. Raises as :meth:`push` does, :class:`NotFound` for others."""
+        return await self._call("GET", f"/v1/messages/{id}", Fate)
+
+    async def _call(self, method: str, path: str, answer: type[Answer], body: bytes | None = None) -> Answer:
         try:
-            status, body = await defer.Deferred.fromCoroutine(self._ask(request)).addTimeout(
+            status, said = await defer.Deferred.fromCoroutine(self._ask(method, path, body)).addTimeout(
                 self._timeout_seconds, self._clock, onTimeoutCancel=self._late
             )
         except (ConnectError, DNSLookupError) as error:
@@ -75,9 +85,9 @@ class PushApi:
         except (ConnectionClosed, ResponseFailed, ResponseNeverReceived, RequestTransmissionFailed) as error:
             raise PeerUnavailable(f"{self._url}: the connection broke: {words_of(error)}") from None
         if status != 200:
-            raise _refused(status, body)
+            raise _refused(status, said)
         try:
-            return msgspec.json.decode(body, type=PushResult)
+            return msgspec.json.decode(said, type=answer)
         except msgspec.DecodeError:
             raise PeerUnavailable(f"{self._url}: answered something else than imd does; is that logic's URL?") from None
 
@@ -85,13 +95,13 @@ class PushApi:
         """Whatever the cancelled request failed with, this is why."""
         raise PeerUnavailable(f"{self._url}: no answer within {timeout:g} s")
 
-    async def _ask(self, request: PushRequest) -> tuple[int, bytes]:
-        headers: dict[bytes | str, bytes | str] = {"Content-Type": "application/json"}
+    async def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+        headers: dict[bytes | str, bytes | str] = {"Content-Type": "application/json"} if body is not None else {}
         if self._key:
             headers["Authorization"] = f"Bearer {self._key}"
         # no redirects: the key would go along
-        answer = await self._agent.post(
-            f"{self._url}/v1/push", data=msgspec.json.encode(request), headers=headers, allow_redirects=False
+        answer = await self._agent.request(
+            method, f"{self._url}{path}", data=body, headers=headers, allow_redirects=False
         )
         parts: list[bytes] = []
         await answer.collect(lambda part: _keep(parts, part))
@@ -115,4 +125,6 @@ def _refused(status: int, body: bytes) -> ImdError:
         return AuthRefused(f"{words} (give the push key with --key-file or IMDCTL_PUSH_KEY)")
     if status == 403:
         return ScopeMissing(words)
+    if status == 404:
+        return NotFound(words)
     return Unavailable(words) if status >= 429 else BadRequest(words)

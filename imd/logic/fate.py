@@ -12,6 +12,7 @@ from imd.protocol.rpc import Follow, Page
 from imd.protocol.timeline import INBOX, Place
 from imd.protocol.trace import Hop, Step
 
+MAX_DEVICES = 1_000  # in one answer
 MAX_TIMELINES = 100  # of one push that are looked at: a push to more members is told of by its hops alone
 
 
@@ -65,7 +66,7 @@ class HopTold(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Fate(msgspec.Struct, frozen=True):
-    """The answer. At most 1,000 hops."""
+    """The answer. At most 1,000 hops, and as many devices."""
 
     id: str  # in decimal: more than JavaScript's numbers hold
     accepted_at: int  # ms since the epoch; 0 = not known
@@ -148,7 +149,7 @@ def _devices(hops: Sequence[Hop], kept: dict[str, _Kept]) -> list[DeviceFate]:
             if seq >= each.place.seq and (known is None or known.state is not State.ACKED):
                 found[whose] = DeviceFate(State.ACKED, *whose)
         _add_owner(found, timeline)
-    return [_expired(fate, kept) for fate in _without_stand_ins(found.values())]
+    return [_expired(fate, kept) for fate in _without_stand_ins(found.values())[:MAX_DEVICES]]
 
 
 def _add_owner(found: dict[tuple[str, str, str], DeviceFate], timeline: str) -> None:

@@ -87,7 +87,19 @@ class PushTests(TestCase):
         to = {"keys": ["k"], "mids": [-7], "room": None, "rooms": ["live://1", "live://2"], "all": True}
         self.assertEqual(asked.pop("to"), to)
         expected = {"op": -3, "body": "hé", "body_base64": None, "idempotency_key": "once", "speed": 5}
-        self.assertEqual(asked, expected)
+        self.assertEqual(asked, {**expected, "keep": None, "trace": False})
+
+    async def test_kept_or_live(self) -> None:
+        """As it is told; without a word as logic does by default."""
+        for options, keep in (((), None), (("--keep",), True), (("--live",), False)):
+            await self.run_push("--to-mid", "7", *options, "hi")
+            self.assertEqual(self.logic.asked[0][3]["keep"], keep)
+
+    async def test_a_traced_push_says_how_to_see_it(self) -> None:
+        """On stderr, so that stdout stays what scripts read."""
+        out, err, code = await self.run_push("--to-mid", "7", "--trace", "hi")
+        self.assertTrue(self.logic.asked[0][3]["trace"])
+        self.assertEqual((out, err, code), ("accepted 7\n", "see what becomes of it: imdctl trace 7\n", 0))
 
     async def test_key_comes_from_the_environment(self) -> None:
         """Or from a file, which wins."""

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 from twisted.web.http import Request
@@ -11,8 +12,10 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from imd.ctl.push_api import PushApi
-from imd.errors import AuthRefused, BadRequest, ImdError, PeerUnavailable, ScopeMissing, Unavailable
+from imd.errors import AuthRefused, BadRequest, ImdError, NotFound, PeerUnavailable, ScopeMissing, Unavailable
+from imd.logic.fate import DeviceFate, Fate, HopTold, State
 from imd.logic.push_request import PushRequest, PushResult, Result, To
+from imd.protocol.trace import Step
 from imd.transport.server_certificate import ServerCertificate
 from tests.support.certificates import make_certificates
 from tests.support.reactor import reactor
@@ -34,7 +37,8 @@ class Logic(Resource):
     def render(self, request: Request) -> bytes | int:
         assert request.content is not None
         authorization = request.getHeader("authorization")
-        self.asked.append((request.method, request.uri, authorization, json.loads(request.content.read())))
+        body = request.content.read()
+        self.asked.append((request.method, request.uri, authorization, json.loads(body) if body else None))
         request.setResponseCode(self.status)
         for name, value in self.headers.items():
             request.setHeader(name, value)
@@ -97,6 +101,16 @@ class PushApiTests(TestCase):
         for status in (429, 503):
             await self.assert_fails(self.serve(status, body), Unavailable, "n: what is wrong")
 
+    async def test_a_fate(self) -> None:
+        """One GET with the push's id; what is not traced is not found."""
+        fate = Fate("7", 5, [DeviceFate(State.WRITTEN, mid="17", at=9)], [HopTold(Step.ACCEPTED, 5, "logic/l1")])
+        api = PushApi(reactor=reactor, url=self.serve(200, msgspec.json.encode(fate)), key="imd_x")
+        self.assertEqual(await api.fate(7), fate)
+        self.assertEqual(self.logic.asked, [(b"GET", b"/v1/messages/7", "Bearer imd_x", None)])
+        missing = self.serve(404, b'{"error": {"name": "not_found", "message": "push 7 is not traced"}}')
+        with self.assertRaisesRegex(NotFound, "push 7 is not traced"):
+            await PushApi(reactor=reactor, url=missing).fate(7)
+
     async def test_a_missing_key_says_where_to_give_it(self) -> None:
         """Both ways, neither of which is the command line."""
         body = b'{"error": {"name": "unauthorized", "message": "no push key"}}'
@@ -108,7 +122,7 @@ class PushApiTests(TestCase):
         await self.assert_fails(self.serve(404, b"<html>"), PeerUnavailable, "HTTP status 404")
         redirect = self.serve(307, b"", location="http://127.0.0.1:1/v1/push")
         await self.assert_fails(redirect, PeerUnavailable, "HTTP status 307", key="imd_x")
-        await self.assert_fails(self.serve(200, b" " * 70_000), PeerUnavailable, "more than 65536 bytes")
+        await self.assert_fails(self.serve(200, b" " * 2_100_000), PeerUnavailable, "more than 2097152 bytes")
 
     async def test_nobody_there(self) -> None:
         """The system's words, and what to look at."""
