@@ -38,8 +38,9 @@ SETTLED = (State.ACKED, State.EXPIRED, State.DROPPED)
 def trace(**options: Any) -> None:
     """Say what became of push ID, on each device.
 
-    Prints its hops, each with its time and the span since the one before, then the devices. Of a push that was
-    traced: imdctl push --trace, "trace": true in /v1/push, a sampled traceparent header, or one of the share in trace.share. Times are by the clocks of the processes that print them. The push key needs the scope read.
+    Prints its hops, each with its time and the span since the one before, then the devices. Of a push that was traced: imdctl
+    push --trace, "trace": true in /v1/push, a sampled traceparent header, or one of the share in trace.share. Times are by the
+    clocks of the processes that print them. The push key needs the scope read.
 
     Exit status with --follow: 0 when every device has acked the push, or it expired or was dropped for it, or was live and
     written; 3 when some had not done so in time.
