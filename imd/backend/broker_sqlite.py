@@ -85,6 +85,10 @@ class BrokerSqlite:
     pushes' own ``at_ms``, over restarts too. Entries of partitions that a smaller ``partitions`` no longer has are
     spread over those there are when the file is opened. ``now_ms`` is the date in ms since the epoch.
 
+    Measured on a virtual disk with 100-byte bodies: awaited one by one, 3,800 live or 3,300 kept pushes a second; of 100
+    callers at once, 38,000 live, 24,000 kept in a room, 21,000 in an inbox each; to 500 inboxes each, 110, which is 18 µs
+    an inbox. A kept message takes 165 bytes of the file.
+
     ``open`` raises :class:`BrokerUnavailable` in one line when the file cannot be used.
     """
 
@@ -162,7 +166,8 @@ class BrokerSqlite:
         self._next += len(rows)
         self._incoming += len(rows)
         run: Run[Stored] = partial(broker_rows.store, rows, self._window_ms, self._now_ms(), self._timelines.rows)
-        stored: Stored = await self._ask("publish", run, partial(self._stored, rows))
+        size = sum(1 + len(push.timelines) for _, push in pushes)
+        stored: Stored = await self._ask("publish", run, partial(self._stored, rows), size)
         return stored.receipts
 
     async def rewind(self, partition: int) -> int:
@@ -209,10 +214,10 @@ class BrokerSqlite:
         if coming and waiting + coming > self._max_backlog_entries:
             raise Overloaded(f"{waiting} pushes wait in the broker, its limit is {self._max_backlog_entries}")
 
-    async def _ask(self, call: str, run: Run[T], settle: Settle[T]) -> T:
+    async def _ask(self, call: str, run: Run[T], settle: Settle[T], rows: int = 1) -> T:
         started, result = self._reactor.seconds(), "error"
         try:
-            answer = await self._writer.do(run, settle)
+            answer = await self._writer.do(run, settle, rows=rows)
             result = "ok"
             return answer
         finally:

