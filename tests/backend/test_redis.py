@@ -1,6 +1,7 @@
 """A link to Redis through its whole life."""
 
 import time
+from hashlib import sha1
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -11,7 +12,7 @@ from zope.interface import implementer
 
 from imd.backend.redis import RedisLink
 from imd.backend.redis_refusal import RedisRefusal
-from imd.backend.redis_script import load_script
+from imd.backend.redis_script import RedisScript, load_script
 from imd.backend.redis_settings import RedisSettings
 from imd.errors import DeadlineExceeded, Unavailable
 from tests.support.reactor import eventually, reactor
@@ -193,6 +194,37 @@ class RedisLinkTests(LinkCase):
         self.server.command("LPUSH", "list", "x")
         with self.assertRaisesRegex(RedisRefusal, "another prefix"):
             await link.run(script, ["list"], [5, 1000])
+
+    async def test_another_run_is_told(self) -> None:
+        """Once for each start of Redis, however many connections find it; never to one who has stopped listening."""
+        server = self.own()
+        link = await self.make_link(server, connections=3)
+        heard: list[int] = []
+        end = link.listen(lambda: heard.append(1))
+        for times in (1, 2):
+            server.kill()
+            await self.pass_time(0.05)
+            server.start()
+            await self.until_there(link)
+            await eventually(lambda: len(link._connections) == 3)
+            self.assertEqual(len(heard), times)
+        end()
+        server.kill()
+        await self.pass_time(0.05)
+        server.start()
+        await self.until_there(link)
+        self.assertEqual(len(heard), 2)
+
+    async def test_scripts_are_told_where_they_run(self) -> None:
+        """The run id of the server comes before the arguments, whichever connection is taken."""
+        server = self.own()
+        link = await self.make_link(server, connections=2)
+        script = RedisScript(text := b"return ARGV", sha1(text, usedforsecurity=False).hexdigest())
+        info = server.command("INFO", "server").decode()
+        (run,) = [line.partition(":")[2].encode() for line in info.split() if line.startswith("run_id:")]
+        for _ in range(3):
+            self.assertEqual(await link.run(script, [], ["a"], tell_run=True), [run, b"a"])
+        self.assertEqual(await link.run(script, [], ["a"]), [b"a"])
 
     async def test_a_replica_is_left(self) -> None:
         """READONLY ends the connection: the master may be elsewhere by now."""
