@@ -11,6 +11,7 @@ from imd.backend.broker_memory import BrokerMemory
 from imd.errors import BadRequest, BodyTooLarge, BrokerUnavailable, Overloaded, RegistryUnavailable
 from imd.interfaces import Receipt
 from imd.logic.ids import IdMaker, accepted_at_ms
+from imd.logic.order import Order
 from imd.logic.push import Pusher
 from imd.logic.push_limits import PushLimits
 from imd.logic.push_request import PushRequest, PushResult, Result, To
@@ -204,6 +205,27 @@ class PusherTests(PusherCase):
         self.assertEqual(dict(self.metrics.pushes.values), outcomes)
         self.assertEqual(sum(self.metrics.asked.values.values()), sum(outcomes.values()))
         self.assertEqual((self.metrics.asking.value(), self.metrics.offering.value("push")), (0, 0))
+
+
+class PushOrderTests(PusherCase):
+    """What is ordered from within."""
+
+    def push(self, order: Order) -> PushResult:
+        return self.successResultOf(Deferred.fromCoroutine(self.pusher.push_order(order)))
+
+    def test_one(self) -> None:
+        """Accepted and counted as a back end's is."""
+        result = self.push(Order(7, b"x", rooms=("r",), idempotency_key="k", pusher="member:5"))
+        self.assertEqual((result.result, [push.room for push in self.stored()]), (Result.ACCEPTED, ["r"]))
+        again = self.push(Order(7, b"x", rooms=("r",), idempotency_key="k", pusher="member:5"))
+        self.assertEqual(again, PushResult(result.id, Result.REPEATED))
+        self.assertEqual((self.metrics.asked.value("room"), self.metrics.pushes.value("room", "repeated")), (2, 1))
+
+    def test_nobody(self) -> None:
+        """An order for nobody is refused and counted."""
+        refused = Deferred.fromCoroutine(self.pusher.push_order(Order(7, b"x")))
+        self.failureResultOf(refused, BadRequest)
+        self.assertEqual(self.metrics.pushes.value("nobody", "bad_request"), 1)
 
 
 class GoimPushTests(PusherCase):

@@ -21,13 +21,14 @@ class PushRequestTests(SynchronousTestCase):
         order = decode(
             '{"to": {"keys": ["a", "b", "a"], "mids": ["12", 12, 9223372036854775807], "room": "live://1",'
             ' "rooms": ["live://2", "live://1"], "all": true}, "op": 1000, "body": "h\\u00e9", "speed": 5,'
-            ' "idempotency_key": "k"}'
-        ).order("shop")
+            ' "idempotency_key": "k", "keep": false, "trace": true}'
+        ).order("shop", "parent")
         self.assertEqual(order.keys, ("a", "b"))
         self.assertEqual(order.mids, (12, 2**63 - 1))
         self.assertEqual(order.rooms, ("live://1", "live://2"))
         self.assertEqual((order.all, order.speed, order.operation), (True, 5, 1000))
         self.assertEqual((order.body, order.idempotency_key, order.pusher), ("hé".encode(), "k", "shop"))
+        self.assertEqual((order.keep, order.trace, order.parent), (False, True, "parent"))
 
     def test_body_base64(self) -> None:
         """Any bytes travel as base64."""
@@ -63,6 +64,8 @@ class PushRequestTests(SynchronousTestCase):
             '{"to": {"keys": "a"}, "op": 1}': r"\$.to.keys",
             '{"to": {}, "op": 1, "speed": -1}': r"\$.speed",
             '{"to": {}, "op": 1, "extra": 1}': "extra",
+            '{"to": {}, "op": 1, "keep": "true"}': r"\$.keep",
+            '{"to": {}, "op": 1, "trace": null}': r"\$.trace",
             '{"to": {"member": 1}, "op": 1}': "member",
         }
         for text, field in cases.items():
@@ -85,3 +88,5 @@ class PushRequestTests(SynchronousTestCase):
         """An id is a string in JSON: JavaScript's numbers do not hold it."""
         answer = msgspec.json.encode(PushResult("9007199254740993", Result.REPEATED))
         self.assertEqual(answer, b'{"id":"9007199254740993","result":"repeated"}')
+        answer = msgspec.json.encode(PushResult("1", Result.ACCEPTED, 7, "e-0"))
+        self.assertEqual(answer, b'{"id":"1","result":"accepted","seq":7,"epoch":"e-0"}')

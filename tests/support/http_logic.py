@@ -18,11 +18,14 @@ from imd.logic.access import PushKey, PushKeys
 from imd.logic.balancer import Balancer
 from imd.logic.fate import Fates
 from imd.logic.ids import IdMaker
+from imd.logic.keep import LIVE_ONLY, KeepRules
 from imd.logic.nodes import Nodes, NodesSettings
 from imd.logic.online import Online
 from imd.logic.push import Pusher
 from imd.logic.push_limits import PushLimits
 from imd.logic.region import Regions
+from imd.logic.trace_notes import TraceNotes
+from imd.logic.tracing import Tracing
 from imd.metrics import Metrics
 from imd.protocol.push import Push
 from imd.transport.http_goim import GoimApi
@@ -64,7 +67,10 @@ class RecordingBroker:
 
 
 class HttpLogic:
-    """Logic as a composition root puts it together. ``push_keys``: the key in clear -> its scopes; None = nobody needs one."""
+    """Logic as a composition root puts it together. ``push_keys``: the key in clear -> its scopes; None = nobody needs one.
+
+    ``rules``: what is kept; nothing unless told.
+    """
 
     def __init__(
         self,
@@ -72,6 +78,7 @@ class HttpLogic:
         max_body_bytes: int = 65536,
         page: PageSettings | None = None,
         clock: Any = None,
+        rules: KeepRules = LIVE_ONLY,
     ) -> None:
         self.clock = clock or Clock()
         self.metrics = Metrics()
@@ -102,6 +109,10 @@ class HttpLogic:
             now=lambda: NOW,
             limits=PushLimits(),
             metrics=self.metrics,
+            rules=rules,
+            tracing=Tracing(
+                notes=TraceNotes(traces=self.traces, process="logic/l1", metrics=self.metrics), process="logic/l1"
+            ),
         )
         routes = [
             *GoimApi(pusher=pusher, keys=keys, online=self.online, nodes=self.nodes).routes(),

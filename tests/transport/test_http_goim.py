@@ -6,10 +6,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.errors import BrokerUnavailable, Overloaded
 from imd.interfaces import Instance
+from imd.logic.keep import KeepRules
 from imd.protocol.push import Push, Target
+from imd.protocol.room_type import Keep, RoomType, RoomTypes
 from tests.support.http_logic import HttpLogic
 from tests.support.http_wire import Answer, HttpWire
 
+KEEP = Keep(10, 60_000)
 DONE = b'{"code":0,"message":""}'
 
 
@@ -295,3 +298,30 @@ class NodesTests(GoimCase):
         self.assertEqual(first["appid"], "goim.comet")
         self.assertEqual(set(first["metadata"]), {"addrs", "conn_count", "ip_count", "offline", "weight"})
         self.assertTrue(all(isinstance(value, str) for value in first["metadata"].values()))
+
+
+class KeptTests(GoimCase):
+    """goim's back ends get the defaults, and the same answers."""
+
+    def setUp(self) -> None:
+        rules = KeepRules(inboxes=KEEP, room_types=RoomTypes({"chat": RoomType(keep=KEEP)}))
+        self.logic = HttpLogic(max_body_bytes=1000, rules=rules)
+
+    def test_kept(self) -> None:
+        """Members' inboxes and rooms whose type keeps; never keys, or all."""
+        for name, timelines in (
+            ("mids?operation=1000&mids=5", [("m:5",)]),
+            ("room?operation=1000&type=chat&room=1", [("r:chat://1",)]),
+            ("room?operation=1000&type=live&room=1", [()]),
+            ("keys?operation=1000&keys=a", [()]),
+            ("all?operation=1000", [()]),
+        ):
+            self.assertEqual([push.timelines for push in self.post(name)], timelines, name)
+
+    def test_traced(self) -> None:
+        """A sampled traceparent traces each kind of push."""
+        parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+        for name in ("mids?mids=5", "room?operation=1000&type=chat&room=1", "keys?keys=a", "all?operation=1000"):
+            answer = self.ask("POST", f"/goim/push/{name}", b"hi", traceparent=parent)
+            self.assertEqual((answer.status, answer.body), (200, DONE))
+            self.assertEqual(self.logic.broker.taken[-1].trace[:36], parent[:36])

@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.errors import BrokerUnavailable, Overloaded
+from imd.logic.keep import KeepRules
 from imd.protocol.push import Target
-from tests.support.http_logic import HttpLogic
+from imd.protocol.room_type import Keep, RoomType, RoomTypes
+from imd.protocol.trace import Step, is_traceparent
+from tests.support.http_logic import HttpLogic, run
 from tests.support.http_wire import Answer, HttpWire
 
 ROOM = {"to": {"room": "live://1"}, "op": 1000, "body": "hi"}
@@ -85,6 +88,11 @@ class OneTests(PushCase):
             ({"body": None}, "body: "),
             ({"body_base64": "aGk="}, "body: give exactly one"),
             ({"speed": 5}, "speed: "),
+            ({"keep": 1}, "keep: expected bool"),
+            ({"keep": True}, "keep: nothing is kept of live://1: set rooms.live.keep = true"),
+            ({"keep": True, "to": {"all": True}}, "keep: pushes to keys and to all are always live"),
+            ({"keep": True, "to": {"mids": [1]}}, "keep: inboxes keep nothing here"),
+            ({"trace": "yes"}, "trace: expected bool"),
             ({"idempotency_key": "x" * 129}, "idempotency_key: "),
         ):
             self.assertIn(words, self.fault({**ROOM, **change}, 400)["message"], change)
@@ -123,7 +131,10 @@ class OneTests(PushCase):
                 st.lists(inner, max_size=4)
                 | st.dictionaries(
                     st.sampled_from(
-                        ["to", "op", "body", "body_base64", "speed", "idempotency_key", "keys", "mids", "room", "all"]
+                        [
+                            *("to", "op", "body", "body_base64", "speed", "idempotency_key", "keep", "trace"),
+                            *("keys", "mids", "room", "all"),
+                        ]
                     )
                     | st.text(max_size=4),
                     inner,
@@ -138,6 +149,82 @@ class OneTests(PushCase):
         answer = self.post(value)
         self.assertIn(answer.status, (200, 400))
         self.assertEqual(answer.status == 200, "error" not in answer.json())
+
+
+class KeptTests(PushCase):
+    """What timelines keep, and what of it the back end hears."""
+
+    def setUp(self) -> None:
+        keep = Keep(10, 60_000)
+        rules = KeepRules(inboxes=keep, room_types=RoomTypes({"chat": RoomType(keep=keep)}))
+        self.logic = HttpLogic(rules=rules, max_body_bytes=100_000)
+
+    def kept(self, **push: Any) -> list[tuple[str, ...]]:
+        """The timelines of each share of a push."""
+        before = len(self.logic.broker.taken)
+        self.assertEqual(self.post({**ROOM, **push}).status, 200)
+        return [push.timelines for push in self.logic.broker.taken[before:]]
+
+    def test_defaults(self) -> None:
+        """Members and rooms as configured, keys and all never; null says nothing, false makes it live."""
+        for keep in ({}, {"keep": None}):
+            self.assertEqual(self.kept(to={"mids": [1]}, **keep), [("m:1",)])
+            self.assertEqual(self.kept(to={"room": "chat://1"}, **keep), [("r:chat://1",)])
+            self.assertEqual(self.kept(to={"keys": ["a"], "all": True}, **keep), [(), ()])
+            self.assertEqual(self.kept(to={"room": "live://1"}, **keep), [()])
+        self.assertEqual(self.kept(to={"mids": [1], "room": "chat://1"}, keep=False), [(), ()])
+        self.assertEqual(self.kept(to={"mids": [1], "room": "chat://1"}, keep=True), [("m:1",), ("r:chat://1",)])
+
+    def test_place(self) -> None:
+        """Of one timeline the back end hears the place, and the same again when it repeats; of several, or none, nothing."""
+        push = {**ROOM, "to": {"mids": [1]}, "idempotency_key": "k"}
+        first, second = self.post(push).json(), self.post({**ROOM, "to": {"mids": [1]}}).json()
+        self.assertEqual((first["seq"], second["seq"], first["epoch"]), (1, 2, second["epoch"]))
+        self.assertEqual(self.post(push).json(), {**first, "result": "repeated"})
+        for to in ({"mids": [1, 2]}, {"mids": [1], "room": "chat://1"}, {"all": True}):
+            self.assertEqual(set(self.post({**ROOM, "to": to}).json()), {"id", "result"})
+        with_live = self.post({**ROOM, "to": {"mids": [1], "keys": ["a"]}}).json()
+        self.assertEqual(with_live["seq"], 5)
+
+    def test_array_refused_whole(self) -> None:
+        """One push that cannot be kept refuses the array, and is named."""
+        fault = self.fault([ROOM, {**ROOM, "keep": True}], 400)
+        self.assertIn("[1]: keep: nothing is kept of live://1", fault["message"])
+
+    def test_bytes_of_inboxes(self) -> None:
+        """A body is stored in the broker and in every inbox: all of them count."""
+        body = "x" * 65_000
+        self.assertEqual(self.post({"to": {"mids": list(range(1, 255))}, "op": 1, "body": body}).status, 200)
+        self.logic.broker.taken.clear()
+        fault = self.fault({"to": {"mids": list(range(1, 260))}, "op": 1, "body": body}, 413)
+        self.assertIn("push to fewer at once", fault["message"])
+        live = {"to": {"mids": list(range(1, 260))}, "op": 1, "body": body, "keep": False}
+        self.assertEqual(self.post(live).status, 200)
+
+
+class TracedTests(PushCase):
+    """Who is traced, and under which trace id."""
+
+    PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+    def trace(self, body: Any, **headers: str) -> str:
+        self.assertEqual(self.post(body, **headers).status, 200)
+        return self.logic.broker.taken[-1].trace
+
+    def test_asked(self) -> None:
+        """The push says so; its hops are there by the time of the answer."""
+        self.assertEqual(self.trace(ROOM), "")
+        self.assertTrue(is_traceparent(self.trace({**ROOM, "trace": True})))
+        hops = run(self.logic.traces.read(self.logic.broker.taken[-1].id))
+        self.assertEqual([hop.step for hop in hops], [Step.ACCEPTED, Step.STORED])
+
+    def test_header(self) -> None:
+        """A sampled traceparent is carried on, for each push of an array; another one, or nonsense, does nothing."""
+        carried = self.trace([ROOM, ROOM], traceparent=self.PARENT)
+        self.assertEqual(carried[:36], self.PARENT[:36])
+        self.assertEqual({push.trace[:36] for push in self.logic.broker.taken}, {self.PARENT[:36]})
+        for header in (self.PARENT[:-1] + "0", "ff" + self.PARENT[2:], self.PARENT.upper(), "", "x" * 5000):
+            self.assertEqual(self.trace(ROOM, traceparent=header), "", header)
 
 
 class ArrayTests(PushCase):
