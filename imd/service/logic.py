@@ -106,26 +106,7 @@ def logic_parts(process: Process, registry: Registry, stored: Storage, ids: IdMa
         tracing=Tracing(notes=notes, process=name, share=settings.trace.share),
     )
     connections = _connections(process, stored, ids, pusher, notes, _authenticator(settings.auth, ring))
-    answers = RpcServer(
-        context=process.context,
-        reactor=process.reactor,
-        endpoint=endpoint,
-        handlers={
-            Method.CONNECT: connections.connect,
-            Method.DISCONNECT: connections.disconnect,
-            Method.RENEW: connections.renew,
-            Method.RECEIVE: connections.receive,
-            Method.HOST: connections.host,
-            Method.READ: connections.read,
-            Method.ACK: connections.ack,
-            Method.SEND: connections.send,
-            Method.REFRESH: connections.refresh,
-            Method.ATTEND: connections.attend,
-        },
-        metrics=metrics,
-        options=process.zmq_options,
-        curve=process.security.guard,
-    )
+    answers = _answers(process, connections, endpoint)
     online = Online(rooms=stored.rooms)
     nodes = Nodes(
         balancer=Balancer(region_weight=settings.nodes.region_weight),
@@ -152,6 +133,30 @@ def logic_parts(process: Process, registry: Registry, stored: Storage, ids: IdMa
         *listeners,
         Part("logic registration", registration),
     ]
+
+
+def _answers(process: Process, connections: Connections, endpoint: str) -> RpcServer:
+    """Where they ask it."""
+    return RpcServer(
+        context=process.context,
+        reactor=process.reactor,
+        endpoint=endpoint,
+        handlers={
+            Method.CONNECT: connections.connect,
+            Method.DISCONNECT: connections.disconnect,
+            Method.RENEW: connections.renew,
+            Method.RECEIVE: connections.receive,
+            Method.HOST: connections.host,
+            Method.READ: connections.read,
+            Method.ACK: connections.ack,
+            Method.SEND: connections.send,
+            Method.REFRESH: connections.refresh,
+            Method.ATTEND: connections.attend,
+        },
+        metrics=process.metrics,
+        options=process.zmq_options,
+        curve=process.security.guard,
+    )
 
 
 def _connections(

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from click.testing import CliRunner, Result
 from twisted.internet.utils import getProcessOutputAndValue
@@ -41,21 +40,6 @@ class ArgumentTests(SynchronousTestCase):
         self.assert_refused("hi", "--to-mid", str(2**63), words="mids")
         self.assert_refused("hi", "--to-all", "--op", str(2**31), words="op")
         self.assert_refused("hi", "--to-all", "--speed", "-1", words="speed")
-
-    def test_wrong_url(self) -> None:
-        """An address without a scheme is the usual slip."""
-        for url in ("127.0.0.1:3111", "ftp://a", "http://", "http://a:x", "http://a?b=c"):
-            self.assert_refused("hi", "--to-all", "--url", url, words="is not like http://127.0.0.1:3111")
-
-    def test_unusable_key(self) -> None:
-        """A file that is not there, and one that holds something else."""
-        self.assert_refused("hi", "--to-all", "--key-file", "nowhere", words="nowhere: cannot be read", status=1)
-        file = Path(self.mktemp())
-        file.parent.mkdir(parents=True, exist_ok=True)
-        for content in (b"", b"two words", b"a\r\nb: c", b"\xff"):
-            file.write_bytes(content)
-            self.assert_refused("hi", "--to-all", "--key-file", str(file), words="holds no push key", status=1)
-        self.assert_refused("hi", "--to-all", words="holds no push key", status=1, IMDCTL_PUSH_KEY="two words")
 
 
 class PushTests(TestCase):
@@ -100,16 +84,6 @@ class PushTests(TestCase):
         out, err, code = await self.run_push("--to-mid", "7", "--trace", "hi")
         self.assertTrue(self.logic.asked[0][3]["trace"])
         self.assertEqual((out, err, code), ("accepted 7\n", "see what becomes of it: imdctl trace 7\n", 0))
-
-    async def test_key_comes_from_the_environment(self) -> None:
-        """Or from a file, which wins."""
-        await self.run_push("--to-all", "hi", IMDCTL_PUSH_KEY="imd_env\n")
-        self.assertEqual(self.logic.asked[0][2], "Bearer imd_env")
-        file = Path(self.mktemp())
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("imd_file\n")
-        await self.run_push("--to-all", "hi", "--key-file", str(file), IMDCTL_PUSH_KEY="imd_env")
-        self.assertEqual(self.logic.asked[0][2], "Bearer imd_file")
 
     async def test_json_is_for_scripts(self) -> None:
         """One object."""

@@ -3,17 +3,21 @@
 from pathlib import Path
 
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs
 
 from imd.backend.registry_static import RegistryStatic
-from imd.errors import ConfigError
+from imd.errors import ConfigError, NotAllowed
 from imd.interfaces import Instance
 from imd.logic.ids import IdMaker
+from imd.protocol import rpc
 from imd.service.daemon import Part
+from imd.service.links import LogicLinks
 from imd.service.logic import build, logic_parts
 from imd.service.process import Process
 from imd.service.storage import storage
 from tests.support.composition_case import CompositionCase
 from tests.support.http_call import http
+from tests.support.reactor import eventually, reactor
 
 KEY_SECRET = b"0123456789abcdef0123456789abcdef"
 
@@ -61,6 +65,38 @@ class LogicPartsTests(CompositionCase):
             public = ("logic.http=0.0.0.0:0", "auth.allow_trust_on_public_address=true")
             for sets in (self.token_mode(), public, ("push.require_key=always",)):
                 self.assertEqual(await self.pushed(*sets), 401, sets)
+
+        return Deferred.fromCoroutine(run())
+
+    def test_nobody_can_push(self) -> None:
+        """A key is required and none is configured: said at the start, once; not when there is one, or none is needed."""
+        key = f'push.keys=[{{name="shop",sha256="{"0" * 64}"}}]'
+        for sets, times in ((self.token_mode(), 1), ((*self.token_mode(), key), 0), ((), 0)):
+            with capturedLogs() as events:
+                self.parts(self.process("logic", *sets))
+            lines = [event for event in events if "nobody can push" in (event["log_format"] or "")]
+            self.assertEqual(len(lines), times, sets)
+
+    def test_comets_are_answered(self) -> Deferred[None]:
+        """Whatever comets ask, there is somebody who answers: no method is unknown."""
+
+        async def run() -> None:
+            process = self.process("logic")
+            parts = self.parts(process)
+            await self.opened(parts)
+            links = LogicLinks(
+                registry=self.registry, context=process.context, reactor=reactor, metrics=process.metrics
+            )
+            await self.opened([Part("links", links)])
+            await eventually(lambda: links.trouble() is None)
+            (page,) = (await links.read(rpc.Read("c1", (rpc.Follow("m:7"),)))).pages
+            self.assertEqual(page.head.seq, 0)
+            await links.ack(rpc.Acks("c1", (rpc.Ack("m:7", "7:phone", 0, page.head.epoch),)))
+            await links.attend(rpc.Attendances("c1", ()))
+            await self.assertFailure(
+                Deferred.fromCoroutine(links.send(rpc.Send("c1", "k", 7, 1000, b"hi", to=8))), NotAllowed
+            )
+            self.assertEqual(await links.refresh(rpc.Refresh("c1", "k", 7, "")), rpc.Refreshed())
 
         return Deferred.fromCoroutine(run())
 

@@ -14,9 +14,6 @@ from imd.backend.traces_memory import TracesMemory
 from imd.backend.traces_redis import TracesRedis
 from imd.errors import ConfigError
 from imd.interfaces import Location
-from imd.protocol.push import Push, Target
-from imd.protocol.rpc import Follow
-from imd.protocol.trace import Hop, Step
 from imd.service.storage import storage
 from tests.contract.broker import push
 from tests.support.composition_case import CompositionCase
@@ -48,25 +45,6 @@ class StorageTests(CompositionCase):
                 (type(stored.broker), type(stored.timelines), type(stored.traces), type(stored.presence)), kinds
             )
             self.assertEqual([part.name for part in stored.parts], names)
-
-    def test_a_kept_push(self) -> Deferred[None]:
-        """Is in the queue and in its timeline, whatever the backend; traces can be noted."""
-
-        async def run(*sets: str) -> None:
-            stored = storage(self.process("imd", *sets))
-            await self.opened(stored.parts)
-            kept = Push(1, 1, Target.ROOM, 1000, b"hi", room="live://1", keep_count=5, keep_ms=2**45)
-            ((place,),) = [receipt.places for receipt in await stored.broker.publish([(0, kept)])]
-            (page,) = await stored.timelines.read([Follow("r:live://1")])
-            self.assertEqual((place.seq, page.head), (1, place))
-            await stored.traces.note([(1, Hop(Step.ACCEPTED, 1))])
-            self.assertEqual(len(await stored.traces.read(1)), 1)
-
-        async def all() -> None:
-            for backend in ("memory", "sqlite"):
-                await run(f"broker.backend={backend}", "broker.partitions=1")
-
-        return Deferred.fromCoroutine(all())
 
     def test_sqlite(self) -> Deferred[None]:
         """In the file that broker.path names, with as many partitions as configured."""
