@@ -30,6 +30,8 @@ class Tracing:
     def traceparent(self, id: int, order: Order) -> str:
         """What the push with this id carries; empty when it is not traced. A traceparent that is not valid is ignored, as the
         standard says."""
+        if not (order.trace or order.parent or self._threshold):  # nearly all: nothing need be reckoned
+            return ""
         parent = order.parent if is_traceparent(order.parent) else ""
         digest = blake2b(id.to_bytes(8, "big", signed=True), digest_size=16).digest()
         chosen = int.from_bytes(digest[:8], "big") < self._threshold
@@ -40,12 +42,14 @@ class Tracing:
 
     def published(self, shares: Sequence[Push], receipts: Sequence[Receipt], at_ms: int) -> None:
         """The broker has answered for all shares of one push. Never fails, never waits. ``at_ms``: when."""
+        if not shares[0].trace:
+            return
         stored = [
             (share, receipt)
             for share, receipt in zip(shares, receipts, strict=True)
             if not (receipt.repeated or receipt.conflict)
         ]
-        if not stored or not stored[0][0].trace:
+        if not stored:
             return
         push = stored[0][0]
         hops = [Hop(Step.ACCEPTED, push.at_ms, self._process), *self._stored(stored, at_ms)]
