@@ -118,6 +118,7 @@ class CatchUp:
                 self._ask(straggler)
             else:
                 self._wait(straggler)
+        self._reader.go()
         if self._due and self._timer is None:
             self._timer = self._clock.callLater(0, self._turn)
 
@@ -152,6 +153,7 @@ class CatchUp:
             # The store has lost what it had told: say so to it, then nobody takes its new messages for those that it lost
             claim = Follow(straggler.timeline, head, position.epoch)
             self._reader.ask(claim, lambda _: self._reset(straggler))
+            self._reader.go()
         else:
             self.go_on(*straggler, page=answer)
 

@@ -50,6 +50,7 @@ class Inspection:
         "_fresh",
         "_grace",
         "_limits",
+        "_next_at",
         "_reader",
         "_round",
         "_rush",
@@ -71,6 +72,7 @@ class Inspection:
         self._limits = limits
         self._behind = behind
         self._round: Iterator[Followers | None] = iter(())  # who has still to be looked at
+        self._next_at = 0.0  # clock seconds when the next round may begin
         self._rush = False  # this round is to be over soon
         self._timer: Timer | None = None  # the next step; None = not started, or stopped
         # (timeline, key) -> what its followers should have got to when ``_grace`` is due: looked at then (``_expected``), or
@@ -94,9 +96,13 @@ class Inspection:
         """A round begins now, as fast as logic answers: something may have been missed."""
         if self._timer is not None:
             self._timer.cancel()
-            self._round = self._all()
+            self._begin()
             self._rush = True
             self._timer = self._clock.callLater(0, self._step)
+
+    def _begin(self) -> None:
+        self._round = self._all()
+        self._next_at = self._clock.seconds() + self._limits.check_seconds
 
     def expect_room(self, room: str, place: Place) -> None:
         """The message at this place is in the room's timeline: soon all of its members should have it."""
@@ -124,12 +130,14 @@ class Inspection:
         else:
             share = ceil((self._directory.room_count + len(self._directory) + 1) / TICKS)
         part = list(islice(self._round, share))
-        if len(part) < share:
-            self._rush = False
-            self._round = self._all()
         for followers in part:
             if followers is not None:
                 self._look(followers)
+        self._reader.go()
+        if len(part) < share:
+            self._rush = False
+            if self._clock.seconds() >= self._next_at:
+                self._begin()
         self._timer = self._clock.callLater(0 if self._rush else self._step_seconds, self._step)
 
     def _all(self) -> Iterator[Followers | None]:

@@ -61,12 +61,12 @@ class Reader:
         self._timer: Timer | None = None  # the next turn; None = nothing was handed out since the last
 
     def ask(self, follow: Follow, hand: Hand) -> None:
-        """The page, or why there is none, goes to ``hand``; perhaps at once."""
+        """The page, or why there is none, will go to ``hand``, after :meth:`go`: so that all that is asked in one step is one
+        request."""
         if self._over:
             hand(PeerUnavailable("this comet is stopping"))
             return
         self._asked.setdefault(follow, []).append(hand)
-        self._begin()
 
     async def pages(self, follows: tuple[Follow, ...]) -> list[Page]:
         """One page for each. Raises :class:`ImdError`."""
@@ -85,6 +85,7 @@ class Reader:
 
         for number, follow in enumerate(follows):
             self.ask(follow, partial(hand, number))
+        self.go()
         await done
         return [found[number] for number in range(len(follows))]
 
@@ -101,7 +102,8 @@ class Reader:
             self._timer.cancel()
             self._timer = None
 
-    def _begin(self) -> None:
+    def go(self) -> None:
+        """Send what was asked, as far as it may be. Pages may come at once."""
         while self._asked and self._under_way < self._limits.reads and not self._answers:
             asked = {follow: self._asked.pop(follow) for follow in list(islice(self._asked, FOLLOWS))}
             self._under_way += 1
@@ -139,4 +141,4 @@ class Reader:
             self._left = 1  # the reads that were under way are answered in their own turns
         elif self._timer is None and self._left < self._limits.deliveries_per_turn:
             self._timer = self._clock.callLater(0, self._turn)
-        self._begin()
+        self.go()
