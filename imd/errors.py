@@ -27,7 +27,7 @@ class CloseReason(Enum):
     AUTH_REFUSED = (4020, False)  # the token is not good
     AUTH_UNAVAILABLE = (4021, True)  # nobody could say whether it is
     TOKEN_EXPIRED = (4022, False)  # a version-2 client's token ran out, and it had shown no new one
-    ROOM_REFUSED = (4023, False)  # a version-1 client asked for a room that it may not join
+    ROOM_REFUSED = (4023, False)  # it asked for a room that it may not join, or its new token says so
 
     REPLACED = (4030, False)  # a newer connection came with the same key
     DEVICE_LIMIT = (4031, False)  # the member connected more devices of this platform than it may: the oldest goes
