@@ -155,9 +155,9 @@ class ZookeeperSession:
         names: list[str] = await self._call("get_children_async", path, watch=self._watcher(watch))
         return names
 
-    async def set(self, path: str, data: bytes) -> None:
-        """Replace a node's data."""
-        await self._call("set_async", path, data)
+    async def set(self, path: str, data: bytes, version: int = -1) -> None:
+        """Replace a node's data; only if it still has this version, unless that is -1: kazoo's ``BadVersionError`` else."""
+        await self._call("set_async", path, data, version)
 
     async def delete(self, path: str, version: int) -> None:
         """Remove a node that still has this version."""

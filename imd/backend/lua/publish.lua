@@ -20,10 +20,8 @@ end
 
 -- A key of a wrong type fails before anything is written.
 redis.call('XLEN', stream)
+redis.call('ZSCORE', due_key, '')
 walk(function(_, i, names)
-    if names > 0 then
-        redis.call('ZSCORE', due_key, '')
-    end
     for j = i + 7, i + 6 + names do
         head_of(ARGV[j])
     end
