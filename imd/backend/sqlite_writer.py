@@ -117,6 +117,11 @@ class SqliteWriter:
                 timer.cancel()
 
     @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
+
+    @property
     def closed(self) -> bool:
         """Whether calls are refused because it is not open, or no longer."""
         return self._refusal is not None

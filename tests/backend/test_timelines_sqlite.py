@@ -7,6 +7,7 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import TestCase
 
 from imd.errors import TimelineUnavailable
@@ -72,6 +73,27 @@ class TimelinesSqliteTests(contract.TimelinesContract, TestCase):
         await self.store.close()
         self.folder = backup
         return await self.open(backup / "imd.sqlite", **self.settings)
+
+    async def test_an_older_copy_in_its_place(self) -> None:
+        """Whoever restores a backup of the file need not wait for a claim: every epoch changes, the numbers go on, and the log
+        says so, once."""
+        store = await self.make_store()
+        epoch = await self.fill(store, 1, 2)
+        backup = self.copied()
+        await self.fill(store, 3, 4)
+        await self.store.close()
+        for name in ("imd.sqlite", "imd.sqlite-wal"):
+            (self.folder / name).unlink(missing_ok=True)
+            if (backup / name).exists():
+                shutil.copy(backup / name, self.folder)
+        with capturedLogs() as logged:
+            store = await self.open(self.path)
+            page = await self.page(store, R, 2, epoch)
+            self.assertEqual((page.recovered, page.head.seq), (False, 2))
+            await self.store.close()
+            store = await self.open(self.path)
+        self.assertEqual(await self.head(store), page.head)
+        self.assertEqual(["older" in str(event["log_format"]) for event in logged], [True])
 
     async def test_another_number_of_partitions(self) -> None:
         """It changes no timeline: nothing was lost."""
