@@ -141,7 +141,8 @@ class Partition:
             await pause(self._clock, after_seconds)
         while True:
             try:
-                self._own(await self._broker.rewind(self._number))  # needs nothing of the product? no sign of it
+                fence = await self._broker.rewind(self._number)  # no sign that it is back: a rewind may not need it
+                self._own(fence)
                 while True:
                     await self._read_once()
                     wait = self._settings.retry_min_seconds

@@ -2,6 +2,8 @@
 
 import os
 import socket
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -11,11 +13,12 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from tests.ctl.test_push import IMDCTL
 from tests.support.cluster import SESSION_SECONDS, Cluster, together
+from tests.support.following_client import FollowingClient, follow
 from tests.support.http_call import CallFailed, http
 from tests.support.listening_client import ListeningClient, listen
 from tests.support.push_load import PushLoad
 from tests.support.raw_peer import connect_raw
-from tests.support.reactor import reactor
+from tests.support.reactor import eventually, reactor
 from tests.support.system_case import SystemCase
 from tests.support.twistd import Twistd
 
@@ -36,6 +39,8 @@ async def ledger(*processes: Twistd, wait: int = 30) -> dict[str, Any]:
 
 class LedgerTests(SystemCase):
     """``twistd imd``, and ``imdctl ledger``."""
+
+    following: Sequence[FollowingClient] = ()
 
     def test_every_push_is_accounted_for(self) -> Deferred[None]:
         """Known, unknown, filtered and stalled receivers, clients that go in between, repeated and refused pushes,
@@ -124,6 +129,7 @@ class LedgerTests(SystemCase):
             victim.resume()
             await deferLater(reactor, 1)
             await load.stop()
+            await self.assert_handled(load)
             self.assert_balanced(await ledger(*cluster.processes.values()))
 
         return self.later(run)
@@ -136,13 +142,17 @@ class LedgerTests(SystemCase):
         await deferLater(reactor, 3)
         await load.stop()
         others = [process for process in cluster.processes.values() if process is not victim]
+        await self.assert_handled(load)
         found = await ledger(*others)
         self.assert_balanced(found)
         self.assert_said(id, found)
+        kept = next(each for each in found["accounts"] if each["layer"] == "timelines")
+        self.assertGreaterEqual(kept["in"]["kept"], 4 * len(load.accepted["members"]) + len(load.accepted["chat"]))
         load = self.load(cluster)
         await victim.start().ready()
         await deferLater(reactor, 2)
         await load.stop()
+        await self.assert_handled(load)
         found = await ledger(*cluster.processes.values())
         self.assert_balanced(found)
         self.assert_said(id, found)
@@ -155,15 +165,33 @@ class LedgerTests(SystemCase):
         for remark in found["remarks"]:
             self.assertTrue("hand over" not in remark or f" {id}@" in remark, remark)
 
+    async def assert_handled(self, load: PushLoad) -> None:
+        """Every accepted kept push, by every client of version 2, exactly once and in order."""
+        for client in self.following:
+            for name in ("members", "chat"):
+                wanted = load.accepted[name]
+                await eventually(partial(self.has, client, wanted[-1]), 30)
+                handled = [body for body in client.bodies if body.startswith(name.encode())]
+                self.assertEqual((handled, client.gone), (wanted, []), client.troubles)
+
+    @staticmethod
+    def has(client: FollowingClient, body: bytes) -> bool:
+        return body in client.bodies
+
     async def loaded(self) -> tuple[Cluster, PushLoad]:
         """A cluster of six with clients, and pushes for everybody: kept, live, and for nobody."""
         cluster = Cluster(rooms={"chat": "{ keep = true }"})
         self.addCleanup(cluster.end)
         cluster.start_products()
         await cluster.start("comet1", "comet2", "logic1", "logic2", "job1", "job2")
+        urls = [cluster[id].urls[transport] for id, transport in (("comet1", "tcp"), ("comet2", "ws"))]
         for number in range(8):
-            url = cluster[f"comet{1 + number % 2}"].urls["tcp"]
-            await listen(self, url, key=f"k{number}", mid=number, room="chat://1")
+            await listen(self, urls[number % 2], key=f"k{number}", mid=number, room="chat://1")
+        self.following = [
+            await follow(self, urls[::step], mid=mid, key=f"v2-{mid}-{step}", rooms=("chat://1",))
+            for mid in (1, 2, 3)
+            for step in (1, -1)
+        ]
         load = self.load(cluster)
         await deferLater(reactor, 2)
         return cluster, load
@@ -177,6 +205,8 @@ class LedgerTests(SystemCase):
             "keys": {"keys": ["k0", "k1", "k2", "k3", "nobody"]},
             "all": {"all": True},
         }
+        for client in self.following:
+            client.bodies.clear()
         logics = [process.urls["http"] for process in cluster.processes.values() if process.role == "logic"]
         load = PushLoad(logics=[url for url in logics if url], targets=targets).start()
         self.addCleanup(load.cancel)
