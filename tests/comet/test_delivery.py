@@ -1,12 +1,17 @@
 """Batches to channels: order, slices, joining, outcomes."""
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.comet.policy import SlowPolicy
-from imd.errors import CloseReason, Overloaded, PeerUnavailable
+from imd.errors import BadRequest, CloseReason, Fenced, Overloaded, PeerUnavailable
+from imd.protocol.room_type import Keep, RoomType, RoomTypes
 from imd.protocol.rpc import Batch, Item, Kind, Outcome, Outcomes, Renew, Renewed
+from imd.protocol.timeline import Place
+from imd.protocol.trace import Step
 from tests.support.comet_fakes import BOOT, SERVER, Comet, FakeConnection, pushed, send, to_all, to_keys, to_room
+from tests.support.version_2 import kept_for_keys, kept_in_room, seqs
 
 
 def members(comet: Comet, count: int, room: str = "live://1") -> list[FakeConnection]:
@@ -364,3 +369,127 @@ class KickTests(SynchronousTestCase):
     def test_unknown(self) -> None:
         """It says so."""
         self.assertEqual(Comet().push(Item(Kind.KICK, keys=("k",))), [Outcome(unknown=("k",))])
+
+
+class KeptTests(SynchronousTestCase):
+    """Items that stand in timelines, for clients of both versions."""
+
+    def setUp(self) -> None:
+        kept = RoomTypes({"kept": RoomType(keep=Keep(100, 10**9))})
+        self.comet = Comet(room_types=kept, deliveries_per_turn=3)
+
+    def settle(self) -> None:
+        for _ in range(20):
+            self.comet.clock.turn()
+
+    def member(self, key: str, version: int = 2, mid: int = 0) -> FakeConnection:
+        connection = self.comet.client(key, version=version, mid=mid, room_id="kept://1", accepts=[1000])
+        self.settle()
+        connection.writes.clear()
+        return connection
+
+    def push(self, *items: Item) -> Deferred[Outcomes]:
+        return Deferred.fromCoroutine(self.comet.server.push(Batch(SERVER, BOOT, items)))
+
+    def test_each_in_its_version(self) -> None:
+        """The same bodies, bare or with their places."""
+        older, newer = self.member("a", version=1), self.member("b")
+        self.settle()
+        self.assertEqual(self.comet.push(kept_in_room(1, b"x", b"y")), [Outcome(delivered=4)])
+        self.assertEqual(older.written, pushed(b"x") + pushed(b"y"))
+        self.assertEqual(seqs(newer.written), [("kept://1", 1), ("kept://1", 2)])
+
+    def test_again(self) -> None:
+        """What comes twice is a duplicate for version 2; version 1 cannot tell."""
+        older, newer = self.member("a", version=1), self.member("b")
+        for expected in (Outcome(delivered=2), Outcome(delivered=1, duplicate=1)):
+            self.settle()
+            self.assertEqual(self.comet.push(kept_in_room(1, b"x")), [expected])
+        self.assertEqual((older.operations(), seqs(newer.written)), ([1000, 1000], [("kept://1", 1)]))
+        self.assertEqual(self.comet.metrics.deliveries.value("room", "duplicate"), 1)
+
+    def test_joined(self) -> None:
+        """Waiting items of a room are one load; each hears of its own packets, of which one was there already."""
+        connections = [self.member(key) for key in "abc"]
+        self.settle()
+        items = [kept_in_room(1, b"x"), kept_in_room(1, b"x", b"y"), kept_in_room(3, b"z")]
+        pushing = [self.push(item) for item in items]
+        self.settle()
+        outcomes = [self.successResultOf(each).outcomes[0] for each in pushing]
+        self.assertEqual(outcomes, [Outcome(delivered=3), Outcome(delivered=3, duplicate=3), Outcome(delivered=3)])
+        for connection in connections:
+            self.assertEqual(len(connection.writes), 2)
+            self.assertEqual(seqs(connection.written), [("kept://1", 1), ("kept://1", 2), ("kept://1", 3)])
+
+    def test_kept_and_live_in_order(self) -> None:
+        """They are not joined, and do not pass each other."""
+        connections = [self.member(key) for key in "abc"]
+        self.settle()
+        items = (kept_in_room(1, b"a"), to_room(b"b", "kept://1"), kept_in_room(2, b"c"), to_room(b"d", "kept://1"))
+        pushing = [self.push(item) for item in items]
+        self.settle()
+        self.assertEqual([self.successResultOf(each).outcomes[0].delivered for each in pushing], [3] * 4)
+        for connection in connections:
+            self.assertEqual([seq for _, seq in seqs(connection.written)], [1, 0, 2, 0])
+
+    def test_presence(self) -> None:
+        """Who comes and goes is for version 2 alone."""
+        older, newer = self.member("a", version=1), self.member("b")
+        self.settle()
+        item = Item(Kind.ROOM, pushed(b"{}", 46), operation=46, room="kept://1", marks=((3, 4),))
+        self.assertEqual(self.comet.push(item), [Outcome(delivered=1, filtered=1)])
+        self.assertEqual((older.writes, seqs(newer.written)), ([], [("kept://1", 0)]))
+
+    def test_traced(self) -> None:
+        """The outcome has a line a channel, by the date that was handed in."""
+        self.member("a", version=1)
+        self.member("b", mid=4)
+        self.settle()
+        (outcome,) = self.comet.push(kept_in_room(1, b"x", traced=True)) or []
+        found = {(hop.device, hop.mid, hop.step, hop.seq) for hop in outcome.hops}
+        self.assertEqual(found, {("a", 0, Step.WRITTEN, 1), ("b", 4, Step.WRITTEN, 1)})
+        self.assertEqual({(hop.process, hop.timeline) for hop in outcome.hops}, {(f"comet/{SERVER}", "r:kept://1")})
+
+    def test_traced_to_keys(self) -> None:
+        """In the inbox of each."""
+        self.member("b", mid=4)
+        self.settle()
+        (outcome,) = self.comet.push(kept_for_keys(b"x", {"b": 1}, traced=True)) or []
+        self.assertEqual([(hop.timeline, hop.seq, hop.step) for hop in outcome.hops], [("m:4", 1, Step.WRITTEN)])
+
+    def test_slow_by_policy(self) -> None:
+        """What a policy drops is a gap that the client sees; what follows is delivered."""
+        comet = self.comet = Comet(
+            room_types=RoomTypes({"kept": RoomType(keep=Keep(100, 10**9))}),
+            slow_policies={"kept": SlowPolicy.DROP_OLDEST},
+            outbox_bytes=700,
+        )
+        connection = self.member("b")
+        assert connection.session is not None
+        connection.session.pause_writing()
+        for seq in range(1, 5):
+            self.settle()
+            self.assertEqual(comet.push(kept_in_room(seq, b"x")), [Outcome(delivered=1)])
+        connection.session.resume_writing()
+        self.assertEqual(seqs(connection.written), [("kept://1", 3), ("kept://1", 4)])
+        self.assertEqual(comet.dropped("outbox_oldest"), 2)
+
+    def test_bad_items(self) -> None:
+        """Places that do not fit are refused, and nothing is taken."""
+        item = msgspec.structs.replace(kept_in_room(1, b"x", b"y"), places=(Place(1, "e"),))
+        self.failureResultOf(self.push(item), BadRequest)
+        self.assertEqual(self.comet.metrics.items_taken.value(), 0)
+
+    def test_fenced(self) -> None:
+        """An older owner of the partition delivers nothing once a newer one was here."""
+        connection = self.member("a", version=1)
+        item = to_room(b"x", "kept://1")
+        for fence, expected in ((5, None), (6, None), (5, Fenced)):
+            self.settle()
+            batch = Batch(SERVER, BOOT, (item,), partition=3, fence=fence)
+            pushing = Deferred.fromCoroutine(self.comet.server.push(batch))
+            if expected is None:
+                self.successResultOf(pushing)
+            else:
+                self.failureResultOf(pushing, expected)
+        self.assertEqual(bodies(connection), [b"x", b"x"])

@@ -63,6 +63,16 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(overlaps, [0, 1, 1, 1, 1, 0, 0])
         self.assertEqual((member.rooms, self.directory.room_count), ((), 0))
 
+    def test_list_of_rooms(self) -> None:
+        """Those with a member; a copy, so they may go meanwhile."""
+        members = [channel("a"), channel("b")]
+        for member, room in zip(members, ("r", "s"), strict=True):
+            self.directory.put(member)
+            self.directory.join(member, room)
+        rooms = self.directory.rooms()
+        self.directory.remove(members[0])
+        self.assertEqual((rooms, self.directory.rooms()), (["r", "s"], ["s"]))
+
     def test_late_loss(self) -> None:
         """The older channel of a key leaves its own rooms, and nothing of the newcomer's."""
         older, newer = channel("k"), channel("k")

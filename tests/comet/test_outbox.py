@@ -168,6 +168,94 @@ class OutboxTests(SynchronousTestCase):
         self.assertIs(connection.writes[0], wire.wire.frame)
         self.assertEqual(connection.writes[1], wire.wire.frame)
 
+    def test_cork(self) -> None:
+        """What comes under it is held, pushes and replies; what must go first goes first."""
+        self.outbox.cork()
+        self.offer(b"a")
+        self.outbox.reply(b"b")
+        self.assertEqual((self.connection.writes, self.outbox.idle), ([], False))
+        self.outbox.uncork(b"first")
+        self.offer(b"c")
+        self.assertEqual(self.connection.writes, [b"first", b"ab", b"c"])
+        self.assertEqual((self.outbox.packets_out, self.outbox.idle), (4, True))
+
+    def test_a_pause_under_the_cork(self) -> None:
+        """Is not lost, nor is its end: all orders of pause, resume and cork."""
+        self.outbox.cork()
+        self.outbox.pause()
+        self.offer(b"a")
+        self.outbox.uncork(b"1")
+        self.assertEqual(self.connection.writes, [b"1"])
+        self.outbox.cork()
+        self.outbox.resume()
+        self.assertEqual(self.connection.writes, [b"1"])
+        self.outbox.uncork(b"2")
+        self.assertEqual(self.connection.written, b"12a")
+        self.outbox.pause()
+        self.outbox.cork()
+        self.outbox.resume()
+        self.offer(b"b")
+        self.outbox.uncork(b"3")
+        self.assertEqual(self.connection.written, b"3b")
+
+    def test_the_first_fills_the_kernel(self) -> None:
+        """What was held stays until there is room."""
+        self.outbox.cork()
+        self.offer(b"a")
+        self.connection.full_after = 1
+        self.outbox.uncork(b"1")
+        self.assertEqual(self.connection.written, b"1")
+        self.outbox.resume()
+        self.assertEqual(self.connection.written, b"a")
+
+    def test_uncork_without_a_cork(self) -> None:
+        """Writes nothing, nor after the end."""
+        self.outbox.uncork(b"1")
+        self.outbox.cork()
+        self.outbox.end(flush=False)
+        self.outbox.uncork(b"1")
+        self.assertEqual(self.connection.writes, [])
+
+    def test_end_under_the_cork(self) -> None:
+        """What must go first will not, so nothing goes."""
+        self.outbox.cork()
+        self.offer(b"a")
+        self.outbox.end(flush=True)
+        self.assertEqual((self.connection.writes, self.dropped(Drop.OUTBOX_LOST)), ([], 1))
+
+    def test_bounded_under_the_cork(self) -> None:
+        """As when the client does not read."""
+        self.outbox.cork()
+        self.assertEqual(self.offer(*[b"x" * 10] * 5), [None] * 4 + [Drop.SLOW_CONSUMER])
+
+    def test_when_idle(self) -> None:
+        """Called once, when all has left; not while a write fills the kernel again."""
+        self.reservoir.limit_bytes = 10 * WRITE_BYTES
+        calls: list[str] = []
+        self.outbox.pause()
+        self.offer(b"a" * WRITE_BYTES, b"b")
+        self.outbox.when_idle(lambda: calls.append("one"))
+        self.outbox.when_idle(lambda: calls.append("two"))
+        self.connection.full_after = 1
+        self.outbox.resume()
+        self.assertEqual(calls, [])
+        self.outbox.resume()
+        self.outbox.pause()
+        self.outbox.resume()
+        self.assertEqual((calls, self.reservoir.waiting), (["one", "two"], {}))
+
+    def test_when_idle_after_a_cork_or_an_end(self) -> None:
+        """Who waits hears of both; after the end at once."""
+        calls: list[bool] = []
+        self.outbox.cork()
+        self.outbox.when_idle(lambda: calls.append(self.outbox.ended))
+        self.outbox.uncork(b"1")
+        self.outbox.pause()
+        self.outbox.when_idle(lambda: calls.append(self.outbox.ended))
+        self.outbox.end(flush=False)
+        self.outbox.when_idle(lambda: calls.append(self.outbox.ended))
+        self.assertEqual((calls, self.reservoir.waiting), ([False, True, True], {}))
+
     def test_ledger(self) -> None:
         """Whatever happens: offered = dropped at once + written + held + dropped later; what was held has its own account."""
         policies = [DISCONNECT, OLDEST, LATEST]
