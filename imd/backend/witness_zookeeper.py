@@ -32,15 +32,23 @@ class WitnessZookeeper:
     before, and closed after it, by whoever made it.
     """
 
-    __slots__ = ("_clock", "_noted", "_path", "_session", "_timer", "_writing")
+    __slots__ = ("_clock", "_closed", "_noted", "_path", "_session", "_timer", "_writing")
 
     def __init__(self, *, session: ZookeeperSession, clock: Clock, path: str) -> None:
         self._session = session
         self._clock = clock
         self._path = path
+        self._closed = False  # nothing is noted any more
         self._noted: Seen = {}  # what is to be written
         self._timer: Timer | None = None  # when it will be; None = nothing is, or it is being written
         self._writing: Deferred[None] | None = None
+
+    async def open(self) -> None:
+        """Nothing is to be done: the session begins by itself."""
+
+    def trouble(self) -> str | None:
+        """The session's is said by whoever made it."""
+        return None
 
     async def recall(self) -> Mapping[int, Sequence[Sighting]]:
         """As it stands in ZooKeeper; nothing when it never was there."""
@@ -52,12 +60,13 @@ class WitnessZookeeper:
 
     def note(self, partition: int, sightings: Sequence[Sighting]) -> None:
         """Within a second, if ZooKeeper is there; else when it is."""
-        if sightings:
+        if sightings and not self._closed:
             self._noted[partition] = _best((*self._noted.get(partition, ()), *sightings))
             self._schedule()
 
     async def close(self) -> None:
         """Write what is left, if ZooKeeper is there."""
+        self._closed = True
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
@@ -81,7 +90,7 @@ class WitnessZookeeper:
 
     def _over(self, _: object) -> None:
         self._writing = None
-        if self._noted:
+        if self._noted and not self._closed:
             self._schedule()
 
     def _failed(self, failure: Failure) -> None:

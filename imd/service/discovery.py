@@ -7,11 +7,12 @@ from imd.backend.assignment_static import AssignmentStatic
 from imd.backend.assignment_zookeeper import AssignmentZookeeper
 from imd.backend.registry_static import RegistryStatic
 from imd.backend.registry_zookeeper import RegistryZookeeper
+from imd.backend.witness_zookeeper import WitnessZookeeper
 from imd.backend.zookeeper_session import ZookeeperSession
 from imd.backend.zookeeper_settings import ZookeeperSettings
 from imd.config.check import is_digest
 from imd.errors import ConfigError, ServerIdTaken
-from imd.interfaces import Assignment, Instance, Registry
+from imd.interfaces import Assignment, Instance, Registry, Witness
 from imd.service.daemon import Part
 from imd.service.named_file import read_secret
 from imd.service.process import Process
@@ -22,6 +23,7 @@ class Discovery(NamedTuple):
 
     registry: Registry
     assignment: Assignment
+    witness: Witness | None  # of what was seen of a store that several processes share; None = they do not
     parts: tuple[Part, ...]  # to open, in order
 
 
@@ -30,7 +32,8 @@ def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = la
     settings = process.settings
     if settings.registry.backend == "static":
         static = RegistryStatic(worker_id=settings.registry.worker_id)
-        return Discovery(static, AssignmentStatic(owned=range(settings.broker.partitions)), (Part("registry", static),))
+        assignment_static = AssignmentStatic(owned=range(settings.broker.partitions))
+        return Discovery(static, assignment_static, None, (Part("registry", static),))
 
     def conflict(instance: Instance) -> None:
         process.fail(
@@ -58,7 +61,9 @@ def discovery(process: Process, *, worker_id_changed: Callable[[int], None] = la
         partitions=settings.broker.partitions,
         prefix=settings.registry.prefix,
     )
-    return Discovery(registry, assignment, (Part("zookeeper", session), Part("registry", registry)))
+    witness = WitnessZookeeper(session=session, clock=process.reactor, path=f"{settings.registry.prefix}/witness")
+    parts = (Part("zookeeper", session), Part("witness", witness), Part("registry", registry))
+    return Discovery(registry, assignment, witness, parts)
 
 
 def _zookeeper(process: Process) -> ZookeeperSettings:

@@ -37,14 +37,14 @@ def makeService(options: Options) -> Daemon:  # twistd's name
 def build(process: Process) -> list[Part]:
     """The parts of a job of a cluster."""
     found = discovery(process)
-    stored = storage(process)
+    stored = storage(process, found.witness)
     registration = Registration(
         registry=found.registry, clock=process.reactor, describe=lambda: process.instance("job")
     )
     return [
         *process.parts(),
-        *stored.parts,
         *found.parts,
+        *stored.parts,
         Part("job registration", registration),
         *job_parts(process, found, stored),
     ]

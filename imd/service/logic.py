@@ -81,11 +81,11 @@ def build(process: Process) -> list[Part]:
     """The parts of a logic of a cluster."""
     ids = IdMaker(now=time)
     found = discovery(process, worker_id_changed=ids.take)
-    stored = storage(process)
+    stored = storage(process, found.witness)
     return [
         *process.parts(),
-        *stored.parts,
         *found.parts,
+        *stored.parts,
         *logic_parts(process, found.registry, stored, ids, process.settings.rpc.listen),
     ]
 

@@ -13,7 +13,7 @@ from imd.backend.timelines_memory import TimelinesMemory
 from imd.backend.timelines_redis import TimelinesRedis
 from imd.backend.timelines_sqlite import TimelinesSqlite
 from imd.errors import BrokerUnavailable
-from imd.interfaces import Broker, Timelines
+from imd.interfaces import Broker, Timelines, Witness
 from imd.service.daemon import Part
 from imd.service.process import Process, now_ms
 
@@ -26,8 +26,8 @@ class MessageStore(NamedTuple):
     parts: tuple[Part, ...]  # to open, in order
 
 
-def message_store(process: Process, link: RedisLink | None) -> MessageStore:
-    """By ``broker.backend``. ``link``: to the Redis, where there is one."""
+def message_store(process: Process, link: RedisLink | None, witness: Witness | None) -> MessageStore:
+    """By ``broker.backend``. ``link``: to the Redis, where there is one; ``witness``: of what is in it."""
     match process.settings.broker.backend:
         case "memory":
             return _memory(process)
@@ -35,7 +35,7 @@ def message_store(process: Process, link: RedisLink | None) -> MessageStore:
             return _sqlite(process)
         case "redis":
             assert link is not None
-            return _redis(process, link)
+            return _redis(process, link, witness)
 
 
 def _memory(process: Process) -> MessageStore:
@@ -81,7 +81,7 @@ def _sqlite(process: Process) -> MessageStore:
     )
 
 
-def _redis(process: Process, link: RedisLink) -> MessageStore:
+def _redis(process: Process, link: RedisLink, witness: Witness | None) -> MessageStore:
     settings, clock, metrics = process.settings.broker, process.reactor, process.metrics
     prefix = process.settings.redis.prefix
     store = RedisPartitions(
@@ -92,6 +92,7 @@ def _redis(process: Process, link: RedisLink) -> MessageStore:
         make_token=lambda: token_hex(6),
         prefix=prefix,
         head_seconds=process.settings.timelines.head_seconds,
+        witness=witness,
     )
     broker = BrokerRedis(
         link=link,

@@ -41,7 +41,7 @@ def build(process: Process) -> list[Part]:
     """What others get over the network is here by the time it is asked for: storage, brain, edge, hands."""
     ids = IdMaker(now=time)
     found = discovery(process, worker_id_changed=ids.take)
-    stored = storage(process)
+    stored = storage(process, found.witness)
     return [
         *process.parts(),
         *found.parts,

@@ -14,7 +14,7 @@ from imd.backend.traces_memory import TracesMemory
 from imd.backend.traces_redis import TracesRedis
 from imd.config.address import parse_address
 from imd.config.settings import Redis
-from imd.interfaces import Broker, Leases, Presence, Rooms, Timelines, Traces
+from imd.interfaces import Broker, Leases, Presence, Rooms, Timelines, Traces, Witness
 from imd.service.daemon import Part
 from imd.service.message_store import message_store
 from imd.service.named_file import read_secret
@@ -33,13 +33,16 @@ class Storage(NamedTuple):
     parts: tuple[Part, ...]  # to open, in order
 
 
-def storage(process: Process) -> Storage:
-    """By ``broker.backend`` and ``presence.backend``; one Redis serves both. Traces are where the pushes are."""
+def storage(process: Process, witness: Witness | None = None) -> Storage:
+    """By ``broker.backend`` and ``presence.backend``; one Redis serves both. Traces are where the pushes are.
+
+    ``witness`` remembers what was seen of Redis when no process runs.
+    """
     settings = process.settings
     link = None
     if "redis" in (settings.broker.backend, settings.presence.backend):
         link = RedisLink(settings=_redis(settings.redis), reactor=process.reactor)
-    messages = message_store(process, link)
+    messages = message_store(process, link, witness)
     leases, presence, rooms = _presence(process, link)
     products = (Part("redis", link),) if link is not None else ()
     return Storage(

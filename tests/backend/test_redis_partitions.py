@@ -29,20 +29,20 @@ class Member:
         self.case = case
         self.store = store
         self.metrics = metrics
-        link = store._link
+        self.link = link = store._link
         self.broker = BrokerRedis(link=link, store=store, clock=reactor, metrics=metrics)
         self.timelines = TimelinesRedis(link=link, store=store, clock=reactor, metrics=metrics)
 
     async def keep(self, *ids: int, room: str = ROOM, partition: int = 0) -> Place:
         """Messages in a room; answers the last one's place."""
-        await self.case.until(lambda: self.store.trouble() is None)
+        await self.case.until(lambda: self.link.trouble() is None)
         pushes = [Push(id, 1, Target.ROOM, 1000, b"hello", room=room, keep_count=100, keep_ms=2**42) for id in ids]
         receipts = await self.broker.publish([(partition, push) for push in pushes])
         return receipts[-1].places[0]
 
     async def page(self, place: Place, room: str = ROOM) -> Page:
         """What follows a place."""
-        await self.case.until(lambda: self.store.trouble() is None)
+        await self.case.until(lambda: self.link.trouble() is None)
         (page,) = await self.timelines.read([Follow(room_timeline(room), place.seq, place.epoch, 100)])
         return page
 
@@ -303,7 +303,7 @@ class RedisPartitionsTests(RedisCase):
         await one.store.open()
         await one.store.close()
         await self.restart()
-        await self.until(lambda: one.store.trouble() is None)
+        await self.until(lambda: one.link.trouble() is None)
         self.assertIsNone(one.store._looking)
 
     async def test_scripts_of_two_runs_at_once(self) -> None:

@@ -4,6 +4,7 @@ from twisted.internet.defer import Deferred
 
 from imd.backend.registry_static import RegistryStatic
 from imd.backend.registry_zookeeper import RegistryZookeeper
+from imd.backend.witness_zookeeper import WitnessZookeeper
 from imd.errors import ConfigError
 from imd.service.discovery import discovery
 from tests.support.composition_case import CompositionCase
@@ -17,7 +18,9 @@ class DiscoveryTests(CompositionCase):
         alone, cluster = discovery(self.process("imd")), discovery(self.process("job"))
         self.assertIsInstance(alone.registry, RegistryStatic)
         self.assertIsInstance(cluster.registry, RegistryZookeeper)
-        self.assertEqual([part.name for part in cluster.parts], ["zookeeper", "registry"])
+        self.assertEqual([part.name for part in cluster.parts], ["zookeeper", "witness", "registry"])
+        self.assertIsNone(alone.witness)
+        self.assertIsInstance(cluster.witness, WitnessZookeeper)
 
     def test_a_digest_in_a_file(self) -> None:
         """It holds user and password; what is wrong names the key, and nothing of the file."""

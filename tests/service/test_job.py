@@ -43,7 +43,7 @@ class JobPartsTests(CompositionCase):
             await registry.register(Instance("comet", "c1", 1, comet.endpoint))
             await stored.leases.renew(Location("c1", 1))
             await stored.presence.attach(Location("c1", 1), "k", 5)
-            found = Discovery(registry, AssignmentStatic(owned=range(8)), ())
+            found = Discovery(registry, AssignmentStatic(owned=range(8)), None, ())
             parts = [*process.parts(), *stored.parts, *job_parts(process, found, stored)]
             for part in parts:
                 await part.resource.open()
