@@ -62,10 +62,11 @@ class Tally:
         if self.offered:
             metrics.packets_offered.add(self.offered * packets, target)
         for fate, count in self._counts(0, packets):
-            if isinstance(fate, Drop):
-                metrics.drops.add(count, "comet", fate.value)
-            else:
-                metrics.deliveries.add(count, target, fate.value)
+            match fate:
+                case Drop() as drop:
+                    metrics.drops.add(count, "comet", drop.value)
+                case _:
+                    metrics.deliveries.add(count, target, fate.value)
 
     def _counts(self, start: int, stop: int) -> Iterator[tuple[Fate | Drop, int]]:
         """Packets times channels, of the packets from ``start`` to before ``stop``; each fate once, if there are any."""
