@@ -96,7 +96,7 @@ class SteadyClient:
         self._running: Deferred[None] | None = None  # None before run()
         self._ending: Timer | None = None  # None until stop()
         self._stopped = False
-        self.losses = 0  # of connections that stood
+        self.losses = 0  # of connections that stood, those that we ended not counted
 
     # --- what it knows
 
@@ -222,7 +222,7 @@ class SteadyClient:
         """The connection is of no use any more."""
         if self._client is not None:
             self._client = None
-            self.losses += 1
+            self.losses += not self._stopped
         self._wanted.clear()
         if self._ack is not None:
             self._ack.cancel()

@@ -12,18 +12,31 @@ import msgspec
 
 from imd.client.address import parse_address
 from imd.client.client import Client
+from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.ctl.failure import run
 from imd.ctl.listener import Listener
+from imd.ctl.place_file import PlaceFile
+from imd.ctl.steady_listener import SteadyListener
 from imd.errors import ConfigError, PeerUnavailable
-from imd.protocol.body import INT32, INT64
-from imd.transport.dial import dial
+from imd.protocol.body import INT32, INT64, Auth
+from imd.transport.dial import dial, dial_v2
+
+Show = Callable[[Pushed], None]
 
 INT32_RANGE = click.IntRange(INT32.start, INT32.stop - 1)
 
 
 @click.command()
-@click.option("--room", default="", metavar="TYPE://NAME", help="The room to be in. Default: none.")
+@click.option(
+    "--room", "rooms", multiple=True, metavar="TYPE://NAME", help="A room to be in; may be repeated. Default: none."
+)
+@click.option(
+    "--keep-place",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Go on where the last run with this file stopped: kept messages that came meanwhile are printed first.",
+)
 @click.option(
     "--mid", default=0, type=click.IntRange(INT64.start, INT64.stop - 1), help="The member to be. 0 = anonymous."
 )
@@ -62,8 +75,13 @@ def listen(**options: Any) -> None:
     A connection that stood and was lost is made again, at growing intervals. Ctrl-C ends it. Messages go to stdout, what
     happens to the connection to stderr.
 
+    With one room at most it is a goim client and sees what such a client sees. With several, or with --keep-place, it speaks
+    version 2: kept messages are numbered, come once and in order, and those of a time without a connection come after it;
+    what can no longer be had is said. A run that is killed may print again what came in its last second.
+
     \b
     imdctl listen --room live://1000
+    imdctl listen --room chat://1 --room chat://2 --mid 17 --keep-place 17.json
     imdctl listen --mid 17 --accept 1000 --accept 1001 --json
     imdctl listen --url wss://chat.example.com --token-file me.jwt --room live://1000
     imdctl listen --room live://1000 --count 1 --timeout 10 && echo arrived
@@ -74,43 +92,74 @@ def listen(**options: Any) -> None:
     except ConfigError as error:
         raise click.UsageError(str(error)) from None
 
+    def show(push: Pushed) -> None:
+        try:
+            click.echo(as_json(push) if options["as_json"] else as_text(push))
+        except BrokenPipeError:  # whoever read our output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            listeners[0].stop()
+
+    newer = options["keep_place"] is not None or len(options["rooms"]) > 1
+    make = _steady_listener if newer else _listener
+    listeners: list[Listener | SteadyListener] = []  # the one, once the reactor runs
+
     async def work(reactor: Any) -> int:
-        async def connect(on_push: Callable[[Pushed], None]) -> Client:
-            client = await dial(address.url, reactor=reactor, ca_file=options["ca_file"], on_push=on_push)
-            try:
-                await client.authenticate(
-                    mid=options["mid"],
-                    key=options["key"],
-                    room=options["room"],
-                    platform="imdctl",
-                    accepts=options["accepts"],
-                    token=token,
-                )
-            except PeerUnavailable as error:
-                # raw TCP does not say more
-                raise PeerUnavailable(
-                    f"{address.url}: {error} before we were let in; are the credentials good?"
-                ) from None
-            except BaseException:
-                await client.close()
-                raise
-            _say(f"connected to {address.url}" + (f", in {options['room']}" if options["room"] else ""))
-            return client
-
-        def show(push: Pushed) -> None:
-            try:
-                click.echo(as_json(push) if options["as_json"] else as_text(push))
-            except BrokenPipeError:  # whoever read our output has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                listener.stop()
-
-        listener = Listener(clock=reactor, connect=connect, show=show, say=_say, count=options["count"])
-        return await _until_the_end(reactor, listener, options["timeout"])
+        listeners.append(make(reactor, address.url, token, show, options))
+        return await _until_the_end(reactor, listeners[0], options["timeout"])
 
     run(work)
 
 
-async def _until_the_end(reactor: Any, listener: Listener, timeout_seconds: float) -> int:
+def _listener(reactor: Any, url: str, token: str, show: Show, options: dict[str, Any]) -> Listener:
+    """As goim's clients are."""
+    room = "".join(options["rooms"])
+
+    async def connect(on_push: Show) -> Client:
+        client = await dial(url, reactor=reactor, ca_file=options["ca_file"], on_push=on_push)
+        try:
+            await client.authenticate(
+                mid=options["mid"],
+                key=options["key"],
+                room=room,
+                platform="imdctl",
+                accepts=options["accepts"],
+                token=token,
+            )
+        except PeerUnavailable as error:
+            # raw TCP does not say more
+            raise PeerUnavailable(f"{url}: {error} before we were let in; are the credentials good?") from None
+        except BaseException:
+            await client.close()
+            raise
+        _say(f"connected to {url}" + (f", in {room}" if room else ""))
+        return client
+
+    return Listener(clock=reactor, connect=connect, show=show, say=_say, count=options["count"])
+
+
+def _steady_listener(reactor: Any, url: str, token: str, show: Show, options: dict[str, Any]) -> SteadyListener:
+    """Of version 2."""
+
+    async def connect(on_push: Show) -> ClientV2:
+        return await dial_v2(url, reactor=reactor, ca_file=options["ca_file"], on_push=on_push)
+
+    file = options["keep_place"]
+    return SteadyListener(
+        clock=reactor,
+        connect=connect,
+        url=url,
+        auth=Auth(
+            mid=options["mid"], key=options["key"], platform="imdctl", accepts=tuple(options["accepts"]), token=token
+        ),
+        rooms=options["rooms"],
+        show=show,
+        say=_say,
+        file=None if file is None else PlaceFile(file),
+        count=options["count"],
+    )
+
+
+async def _until_the_end(reactor: Any, listener: Listener | SteadyListener, timeout_seconds: float) -> int:
     """Run it until it ends by itself, by Ctrl-C or by the timeout; the exit status."""
     began = reactor.seconds()
     reactor.addSystemEventTrigger("before", "shutdown", listener.stop)
@@ -126,19 +175,34 @@ async def _until_the_end(reactor: Any, listener: Listener, timeout_seconds: floa
 
 
 def as_text(push: Pushed) -> str:
-    """For people: operation and body, in which nothing can command the terminal."""
-    text = push.body.decode("utf-8", "backslashreplace")
-    return f"{push.operation} " + "".join(
-        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
-    )
+    """For people: operation and body, in which nothing can command the terminal; of version 2 its place before them."""
+    return _place(push) + f"{push.operation} " + _harmless(push.body.decode("utf-8", "backslashreplace"))
+
+
+def _place(push: Pushed) -> str:
+    """``chat://1#5 ``, ``inbox#5 ``; without a number for a live one, nothing for one that is of no room either."""
+    header = push.header
+    if header is None or not (header.seq or header.timeline):
+        return ""
+    return (_harmless(header.timeline) or "inbox") + (f"#{header.seq} " if header.seq else " ")
+
+
+def _harmless(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def as_json(push: Pushed) -> bytes:
-    """For programs: ``op`` and ``body``, or ``body_base64`` when the body is no UTF-8. What ``/v1/push`` takes."""
+    """For programs: ``op`` and ``body``, or ``body_base64`` when the body is no UTF-8. What ``/v1/push`` takes. Of version 2
+    the push's header too: ``id``, ``seq``, ``at``, ``timeline``."""
+    said: dict[str, Any] = {"op": push.operation}
     try:
-        return msgspec.json.encode({"op": push.operation, "body": push.body.decode()})
+        said["body"] = push.body.decode()
     except UnicodeDecodeError:
-        return msgspec.json.encode({"op": push.operation, "body_base64": b64encode(push.body).decode()})
+        said["body_base64"] = b64encode(push.body).decode()
+    if push.header is not None:
+        header = push.header
+        said |= {"id": str(header.id), "seq": header.seq, "at": header.at_ms, "timeline": header.timeline}
+    return msgspec.json.encode(said)
 
 
 def _token(file: Path | None) -> str:

@@ -16,8 +16,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imd.client.core import Pushed
 from imd.ctl.listen import as_json, as_text, listen
+from imd.protocol.auth_reply import Allowance, AuthReply, Standing
 from imd.protocol.operation import Operation
 from imd.protocol.packet import Packet, PacketDecoder, encode
+from imd.protocol.push_header import PushHeader, encode_push
 from tests.support.reactor import reactor
 
 
@@ -52,17 +54,36 @@ class CometProtocol(Protocol):
     def dataReceived(self, data: bytes) -> None:
         assert self.transport is not None
         for packet in self.decoder.feed(data):
+            if packet.operation != Operation.AUTH:
+                continue  # acks
             self.comet.auths.append(json.loads(packet.body))
             if not self.comet.let_in:
                 self.transport.loseConnection()
                 return
-            out = [Packet(Operation.AUTH_REPLY, b"", packet.sequence)]
-            out += [Packet(1000, body) for body in self.comet.bodies]
-            self.transport.write(b"".join(map(encode, out)))
+            self.transport.write(self.greeting(packet))
             if self.comet.hang_up:
                 self.transport.loseConnection()
             if not self.comet.pushed.called:
                 self.comet.pushed.callback(None)
+
+    def greeting(self, auth: Packet) -> bytes:
+        """Op 8, and the bodies: of version 2 kept in the first of its rooms."""
+        if auth.version == 1:
+            out = [Packet(Operation.AUTH_REPLY, b"", auth.sequence)]
+            out += [Packet(1000, body) for body in self.comet.bodies]
+            return b"".join(map(encode, out))
+        said = json.loads(auth.body)
+        room = said["rooms"][0]
+        after = said.get("resume", {}).get(room, {"seq": 0})["seq"]
+        timelines = {name: Standing(len(self.comet.bodies) * (name == room), "e", True) for name in said["rooms"]}
+        if not after:  # as if it had been there before the first
+            timelines[room] = Standing(0, "e", True)
+        reply = AuthReply("k", 0, "c1", 240, timelines, Allowance(100, 4096, 100)).encode()
+        pushes = [
+            encode_push(1000, body, id=seq, seq=seq, at_ms=5, timeline=room)
+            for seq, body in enumerate(self.comet.bodies, start=1)
+        ]
+        return encode(Packet(Operation.AUTH_REPLY, reply, auth.sequence, 2)) + b"".join(pushes[after:])
 
 
 class Run(ProcessProtocol):
@@ -116,6 +137,34 @@ class ListenTests(TestCase):
         said = {"mid": 7, "key": "k", "room_id": "live://1", "platform": "imdctl", "accepts": [5, -6]}
         self.assertEqual(comet.auths, [said])
         self.assertEqual(comet.open, set())
+
+    async def test_keep_place(self) -> None:
+        """Of several rooms each message says where it stands; the next run goes on where the first one stopped."""
+        file = self.mktemp()
+        rooms = ("--room", "chat://1", "--room", "chat://2", "--keep-place", file, "--count", "2")
+        first = self.listen(Comet([b"one", b"two", b"three"]), *rooms)
+        self.assertEqual(await first.ended, 0, first.err)
+        self.assertEqual(first.out, b"chat://1#1 1000 one\nchat://1#2 1000 two\n")
+        self.assertIn(b"in chat://1, chat://2", first.err)
+        comet = Comet([b"one", b"two", b"three", b"four"])
+        second = self.listen(comet, *rooms, "--json")
+        self.assertEqual(await second.ended, 0, second.err)
+        lines = [json.loads(line) for line in second.out.splitlines()]
+        said = {"op": 1000, "body": "three", "id": "3", "seq": 3, "at": 5, "timeline": "chat://1"}
+        self.assertEqual((lines[0], lines[1]["seq"]), (said, 4))
+        self.assertEqual(comet.auths[0]["resume"]["chat://1"], {"seq": 2, "epoch": "e"})
+        self.assertEqual(comet.open, set())
+
+    async def test_interrupt_of_one_that_resumes(self) -> None:
+        """Ctrl-C saves its places too."""
+        file = self.mktemp()
+        started = self.listen(Comet([b"one"]), "--room", "chat://1", "--keep-place", file)
+        await started.printed
+        assert started.transport is not None
+        started.transport.signalProcess(signal.SIGINT.name.removeprefix("SIG"))
+        self.assertEqual(await started.ended, 0, started.err)
+        self.assertEqual(json.loads(Path(file).read_bytes()), {"chat://1": {"seq": 1, "epoch": "e"}})
+        self.assertNotIn(b"Traceback", started.err)
 
     async def test_interrupt(self) -> None:
         """Ctrl-C hangs up and ends with the summary, in good order."""
@@ -217,6 +266,16 @@ class ShapeTests(SynchronousTestCase):
         """Control characters are escaped, other text is not."""
         self.assertEqual(as_text(Pushed(7, "é\x1b[2J\n\xff".encode())), "7 é\\x1b[2J\\nÿ")
         self.assertEqual(as_text(Pushed(7, b"\xff\x00")), "7 \\xff\\x00")
+
+    def test_places(self) -> None:
+        """Version 2 says where a message stands, as far as it stands anywhere."""
+        for header, words in (
+            (PushHeader(1, 5, 1, "chat://1\n"), "chat://1\\n#5 7 x"),
+            (PushHeader(1, 5, 1, ""), "inbox#5 7 x"),
+            (PushHeader(1, 0, 1, "live://1"), "live://1 7 x"),
+            (PushHeader(1, 0, 1, ""), "7 x"),
+        ):
+            self.assertEqual(as_text(Pushed(7, b"x", header)), words)
 
     def test_json_holds_any_bytes(self) -> None:
         """As text where it is text."""

@@ -1,8 +1,10 @@
-"""The golden bytes of every version-1 operation, through real sockets against a real comet, over all four transports."""
+"""The golden bytes of both versions, through real sockets against a real comet, over all four transports."""
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from struct import pack
+from struct import pack, unpack
+from typing import Any
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
@@ -10,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from imd.comet.limits import Limits
 from imd.errors import CloseReason
 from imd.protocol.rpc import Item, Kind
+from imd.protocol.timeline import Place
 from tests.support.listening_comet import ListeningComet
 from tests.support.raw_peer import RawPeer, connect_raw
 from tests.support.reactor import reactor
@@ -176,6 +179,87 @@ class OperationTests(GoldenTestCase):
             await self.comet.push(Item(Kind.ROOM, PUSH * 2, count=2, room="live://1000"))
             golden = bytes.fromhex("82 34 00000034 0010 0001 00000009 00000000") if framed else b""
             self.assertEqual(await peer.read(len(golden) + 36), golden + PUSH * 2)
+
+        return self.over_each(work)
+
+
+AT_MS = 1_700_000_000_000
+AUTH_2 = b'{"mid":"7","key":"k","rooms":["live://1000"],"device":"phone","accepts":[1000]}'
+LIVE_2 = bytes.fromhex(
+    "00000037 0035 0002 000003e8 00000000 0000000000000007 0000000000000000 0000018bcfe56800 000b 6c6976653a2f2f31303030 6869"
+)
+KEPT_2 = bytes.fromhex(
+    "0000002c 002a 0002 000003e8 00000000 0000000000000007 0000000000000003 0000018bcfe56800 0000 6869"
+)
+
+
+class Version2Tests(GoldenTestCase):
+    """What only a version-2 client sees."""
+
+    async def read_packet(self, peer: RawPeer, framed: bool) -> tuple[bytes, bytes]:
+        """(header, body) of the next packet, which is no push."""
+        if framed:
+            size = (await peer.read(2))[1]
+            if size == 126:
+                await peer.read(2)
+        header = await peer.read(16)
+        length: int = unpack(">i", header[:4])[0]
+        return header, await peer.read(length - 16)
+
+    async def ask_2(self, peer: RawPeer, framed: bool, operation: int, body: bytes) -> Any:
+        """The JSON of the answer, which has the next operation, our sequence and version."""
+        await peer.send(packet(operation, body, 5, 2))
+        header, answer = await self.read_packet(peer, framed)
+        self.assertEqual(unpack(">hhii", header[4:]), (16, 2, operation + 1, 5))
+        return json.loads(answer)
+
+    async def authenticate(self, peer: RawPeer, framed: bool) -> None:
+        reply = await self.ask_2(peer, framed, 7, AUTH_2)
+        self.assertEqual((reply["key"], reply["mid"], reply["heartbeat_seconds"]), ("k", "7", 240))
+        inbox, room = reply["timelines"].pop(""), reply["timelines"].pop("live://1000")
+        self.assertEqual(inbox, {"seq": 0, "epoch": "e", "recovered": True})
+        self.assertEqual((room["seq"], room["epoch"], room["recovered"]), (0, "", True))
+        self.assertEqual(reply["timelines"], {})
+
+    def test_pushes(self) -> Deferred[None]:
+        """A live push to a room says so; a kept one says its place; the accept set is asked for neither."""
+
+        async def work(peer: RawPeer, framed: bool) -> None:
+            await self.authenticate(peer, framed)
+            marks = ((7, AT_MS),)
+            kept = Item(Kind.KEYS, PUSH, keys=("k",), operation=1000, marks=marks, places=(Place(1, "e"),))
+            await self.comet.push(Item(Kind.ROOM, PUSH, room="live://1000", marks=marks), kept)
+            for golden in (LIVE_2, KEPT_2.replace(b"\0" * 7 + b"\3", b"\0" * 7 + b"\1")):
+                await self.expect(peer, framed, packet(9, golden, 0) if framed else golden)
+
+        return self.over_each(work)
+
+    def test_rooms(self) -> Deferred[None]:
+        """In by op 32, out by op 34; what cannot be is op 48, and the connection stays."""
+
+        async def work(peer: RawPeer, framed: bool) -> None:
+            await self.authenticate(peer, framed)
+            joined = await self.ask_2(peer, framed, 32, b'{"room":"live://2"}')
+            self.assertEqual((joined["room"], joined["recovered"]), ("live://2", True))
+            self.assertEqual(await self.ask_2(peer, framed, 34, b'{"room":"live://2"}'), {"room": "live://2"})
+            await peer.send(packet(38, b'{"timeline":"live://2","after":1}', 6, 2))
+            header, body = await self.read_packet(peer, framed)
+            self.assertEqual(unpack(">hhii", header[4:]), (16, 2, 48, 6))
+            self.assertEqual((json.loads(body)["name"], json.loads(body)["op"]), ("not_allowed", 38))
+            await self.ask_2(peer, framed, 4, b'{"to":{"mid":8},"op":1000,"body":"hi"}')
+            await self.ask_2(peer, framed, 44, b'{"token":"jwt"}')
+
+        return self.over_each(work)
+
+    def test_goodbye(self) -> Deferred[None]:
+        """A body that cannot be read ends it, and it is told why."""
+
+        async def work(peer: RawPeer, framed: bool) -> None:
+            await self.authenticate(peer, framed)
+            await peer.send(packet(32, b"{}", 5, 2))
+            header, body = await self.read_packet(peer, framed)
+            self.assertEqual(unpack(">hhii", header[4:]), (16, 2, 6, 0))
+            self.assertEqual(json.loads(body), {"reason": "bad_body", "code": 4014, "reconnect": False})
 
         return self.over_each(work)
 
