@@ -1,11 +1,17 @@
 """Being in rooms, and what follows from it."""
 
+from typing import Any
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.comet.attendance import GATHER_SECONDS
+from imd.errors import PeerUnavailable
 from imd.protocol.room_type import Join, Keep, RoomType, RoomTypes
-from imd.protocol.rpc import Attendances, Host
-from tests.support.comet_fakes import Comet, send, to_room
+from imd.protocol.rpc import Attendances, Connect, Host, Read
+from tests.support.comet_fakes import Comet, FakeConnection, send, to_room
 
 TYPES = RoomTypes(
     {
@@ -99,3 +105,72 @@ class EndTests(SynchronousTestCase):
         comet.push(to_room(b"x"))
         comet.clock.pump([1] * 7)
         self.assertEqual([call.room for call in comet.logic.of(Host) if not call.wanted], ["chat://1", "live://1"])
+
+
+ROOM_IDS = ("chat://1", "chat://2", "live://1")
+MOVES = st.one_of(
+    st.tuples(st.sampled_from([12, 32, 34]), st.integers(0, 2), st.sampled_from(ROOM_IDS)),
+    st.tuples(st.sampled_from(["come", "lose", "clock"]), st.integers(0, 2), st.sampled_from(ROOM_IDS)),
+    st.tuples(st.sampled_from(["hold", "answer", "fail"]), st.just(0), st.sampled_from(["host", "read", "connect"])),
+)
+KINDS: dict[str, type] = {"host": Host, "read": Read, "connect": Connect}
+
+
+class InterleavingTests(SynchronousTestCase):
+    """Whatever clients, logic and the clock do."""
+
+    @settings(deadline=None, max_examples=200)
+    @given(st.lists(MOVES, max_size=60))
+    def test_nothing_is_left(self, moves: list[tuple[Any, int, str]]) -> None:
+        """Once all have gone: no channel, no room, no holder, nobody attending, each end told to presence; and each member's
+        comings and goings were told in turn."""
+        comet = Comet(room_types=TYPES, linger_seconds=5, handshake_seconds=8, packets_burst=10_000)
+        comet.server.start()
+        connections: dict[int, FakeConnection] = {}
+        for move, number, name in moves:
+            connection = connections.get(number)
+            if move == "come":
+                connections[number] = self.come(comet, number, name)
+                if connection is not None:
+                    connection.lose()
+            elif move == "lose" and connection is not None:
+                connections.pop(number).lose()
+            elif move == "clock":
+                comet.clock.advance(0.3 + 3 * number)
+            elif move == "hold":
+                comet.logic.held.add(KINDS[name])
+            elif move in ("answer", "fail") and comet.logic.waiting(KINDS[name]):
+                comet.logic.release(KINDS[name], PeerUnavailable("away") if move == "fail" else None)
+            elif isinstance(move, int) and connection is not None and not connection.closes:
+                body = name.encode() if move == 12 else msgspec.json.encode({"room": name})
+                send(connection, move, body, version=2 if number else 1)
+        comet.logic.held.clear()
+        for connection in connections.values():
+            connection.lose()
+        for kind in KINDS.values():
+            while comet.logic.waiting(kind):
+                comet.logic.release(kind)
+        comet.clock.pump([1] * 20)
+        self.assert_empty(comet)
+
+    def come(self, comet: Comet, number: int, room: str) -> FakeConnection:
+        """Client 0 is of version 1; 1 and 2 are one member."""
+        connection = comet.accept()
+        body = {"key": f"k{number}", "mid": 1 + (number > 0), "room_id": room}
+        if number:
+            body |= {"rooms": ["live://1", "chat://2"], "resume": {"chat://2": {"seq": 0, "epoch": "e"}}}
+        send(connection, 7, msgspec.json.encode(body), version=2 if number else 1)
+        return connection
+
+    def assert_empty(self, comet: Comet) -> None:
+        edge = comet.server._edge
+        self.assertEqual((len(edge.directory), edge.directory.room_count, edge.interest.hosted()), (0, 0, []))
+        self.assertEqual((len(edge.handshakes), len(edge.heartbeats), len(edge.expiries)), (0, 0, 0))
+        self.assertEqual((len(comet.server._attendance._here), len(comet.server._attendance)), (0, 0))
+        self.assertEqual(len(edge.departures), 0)
+        self.assertEqual(comet.server.conn_count, 0)
+        there: set[tuple[str, int]] = set()
+        for event in (event for call in comet.logic.of(Attendances) for event in call.events):
+            self.assertEqual(event.joined, (event.room, event.mid) not in there)
+            there ^= {(event.room, event.mid)}
+        self.assertEqual(there, set())
