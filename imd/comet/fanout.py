@@ -6,7 +6,7 @@ from twisted.logger import Logger
 
 from imd.comet.channel import Channel
 from imd.comet.drop import Drop
-from imd.comet.edition import Run
+from imd.comet.edition import Edition, Run
 from imd.comet.fate import Fate
 from imd.comet.load import Load
 from imd.comet.position import Position, Stage
@@ -89,31 +89,53 @@ class Fanout:
             tally.add(Drop.FAULT, len(channels))
             return
         operation, room = load.operation, load.room
+        delivered = filtered = left = 0
         for channel in channels:
             positions = channel.positions
             assert positions is not None
             if operation is None:
                 if room not in channel.rooms:
-                    tally.add(Fate.LEFT)
+                    left += 1
                     continue
                 timeline, runs = edition.timeline, edition.runs
             else:
-                place = edition.inbox(channel.key)
-                timeline = inbox_timeline(channel.mid) if place else ""
-                runs = (Run(0, 1, place.seq, place.epoch),) if place else ()
+                timeline, runs = self._inbox(channel, edition)
             position = positions.get(timeline) if runs else None
             if position is not None:
-                self._give_kept(load, channel, runs, position, tally, ending)
-                if position.stage is Stage.BEHIND:
-                    self._behind(channel, timeline, position)
+                if len(runs) == 1 and position.follow(runs[0].size, runs[0].first, runs[0].epoch):
+                    drop = self._give(channel, edition.kept(runs[0]), ending)
+                else:
+                    self._give_kept(load, channel, timeline, position, runs, tally, ending)
+                    continue
             elif operation is not None and operation not in channel.accepts:
-                tally.add(Fate.FILTERED)
+                filtered += 1
+                continue
             else:
-                tally.add(self._give(channel, edition.live(), ending))
+                drop = self._give(channel, edition.live(), ending)
+            if drop is None:
+                delivered += 1
+            else:
+                tally.add(drop)
+        tally.add(Fate.DELIVERED, delivered)
+        tally.add(Fate.FILTERED, filtered)
+        tally.add(Fate.LEFT, left)
+
+    def _inbox(self, channel: Channel, edition: Edition) -> tuple[str, tuple[Run, ...]]:
+        """Where the packet stands in the inbox of the channel's member; no run when it is live."""
+        place = edition.inbox(channel.key)
+        return (inbox_timeline(channel.mid), (Run(0, 1, place.seq, place.epoch),)) if place else ("", ())
 
     def _give_kept(
-        self, load: Load, channel: Channel, runs: Sequence[Run], position: Position, tally: Tally, ending: Ending
+        self,
+        load: Load,
+        channel: Channel,
+        timeline: str,
+        position: Position,
+        runs: Sequence[Run],
+        tally: Tally,
+        ending: Ending,
     ) -> None:
+        """A channel for which a kept load is not just what is next."""
         for run in runs:
             had = position.take(run.epoch, run.first, run.size)
             middle, stop = run.start + had, run.start + run.size
@@ -121,23 +143,24 @@ class Fanout:
             if had:
                 parts.append((Fate.DUPLICATE, run.start, middle))
             if middle < stop:
-                live = position.stage is Stage.LIVE
-                fate = self._give(channel, load.edition.kept(run, had), ending) if live else Fate.DEFERRED
+                fate: Fate | Drop = Fate.DEFERRED
+                if position.stage is Stage.LIVE:
+                    fate = self._give(channel, load.edition.kept(run, had), ending) or Fate.DELIVERED
                 parts.append((fate, middle, stop))
             for fate, first, behind in parts:
                 if behind - first == load.packets:
                     tally.add(fate)
                 else:
                     tally.add_part(fate, first, behind)
+        if position.stage is Stage.BEHIND:
+            self._behind(channel, timeline, position)
 
-    def _give(self, channel: Channel, load: Load, ending: Ending) -> Fate | Drop:
+    def _give(self, channel: Channel, load: Load, ending: Ending) -> Drop | None:
         try:
             drop = channel.offer(load)
         except Exception:  # whatever is wrong with one connection, the next ones get theirs
             drop = self._fault(channel)
-        if drop is None:
-            return Fate.DELIVERED
-        if drop in ENDS:
+        if drop is not None and drop in ENDS:
             ending.append((channel, drop))
         return drop
 

@@ -38,6 +38,14 @@ class Position:
         self.last = last
         self.head = max(self.head, head)
 
+    def follow(self, size: int, first: int, epoch: str) -> bool:
+        """Move behind ``size`` kept pushes that begin with the seq ``first``, if they are just what is next and it is LIVE.
+        False, and nothing done, when :meth:`take` must tell. Nearly always True: it is asked for every kept delivery."""
+        if self.stage is not _LIVE or first != self.last + 1 or epoch != self.epoch:
+            return False
+        self.last += size
+        return True
+
     def take(self, epoch: str, first: int, count: int) -> int:
         """Kept pushes with the seqs ``first``, ``first`` + 1, … have come, ``count`` of them. Answers how many of them, from
         the start, the client has already.

@@ -14,6 +14,15 @@ class PositionTests(SynchronousTestCase):
         position = live_position(4)
         self.assertEqual((position.take("e", 5, 3), position.last, position.stage), (0, 7, Stage.LIVE))
 
+    def test_follow(self) -> None:
+        """It moves behind just what is next, while it is live."""
+        position = live_position(4)
+        refused = [position.follow(2, 4, "e"), position.follow(2, 6, "e"), position.follow(2, 5, "f")]
+        self.assertEqual((refused, position.last, position.stage), ([False] * 3, 4, Stage.LIVE))
+        self.assertEqual((position.follow(2, 5, "e"), position.last), (True, 6))
+        position.stage = Stage.READING
+        self.assertEqual((position.follow(2, 7, "e"), position.last), (False, 6))
+
     def test_had(self) -> None:
         """All of it, or the beginning."""
         position = live_position(4)
