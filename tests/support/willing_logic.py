@@ -14,6 +14,7 @@ class WillingLogic:
         self.received: list[rpc.Receive] = []
         self.disconnected: list[str] = []
         self.hosted: set[str] = set()
+        self.head = 0  # of every timeline
         self.renewed: dict[str, Deferred[None]] = {}  # room -> fires when a renewal names it
 
     async def connect(self, request: rpc.Connect) -> rpc.Connected:
@@ -42,7 +43,7 @@ class WillingLogic:
         return rpc.Done()
 
     async def read(self, request: rpc.Read) -> rpc.Pages:
-        return rpc.Pages(tuple(rpc.Page(follow.timeline, Place(0, "e")) for follow in request.follows))
+        return rpc.Pages(tuple(rpc.Page(follow.timeline, Place(self.head, "e")) for follow in request.follows))
 
     async def ack(self, request: rpc.Acks) -> rpc.Done:
         return rpc.Done()

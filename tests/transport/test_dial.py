@@ -1,6 +1,6 @@
 """Dialling on real sockets: the Python client against our own listeners, over all four transports."""
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +10,26 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
+from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
-from imd.errors import AuthRefused, CloseReason, ConfigError, DeadlineExceeded, PeerUnavailable
+from imd.client.steady_client import SteadyClient
+from imd.client.timeline import Missed
+from imd.comet.limits import Limits
+from imd.errors import AuthRefused, CloseReason, ConfigError, DeadlineExceeded, ImdError, PeerUnavailable
 from imd.interfaces import Connection
-from imd.protocol.packet import Packet
-from imd.transport.dial import dial
+from imd.protocol.auth_reply import AuthReply
+from imd.protocol.body import Auth
+from imd.protocol.packet import Packet, encode
+from imd.protocol.presence_event import PresenceEvent
+from imd.protocol.rpc import Item, Kind
+from imd.protocol.timeline import Place
+from imd.transport.dial import dial, dial_v2
 from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
 from imd.transport.websocket import WebSocketFactory
 from tests.support.certificates import make_certificates
+from tests.support.listening_comet import ListeningComet
+from tests.support.reactor import eventually
 from tests.support.scripted_session import ScriptedSession
 
 reactor: Any = global_reactor
@@ -198,3 +209,78 @@ class DialTests(TestCase):
             self.assertEqual(self.flushLoggedErrors(TlsError), [])
 
         return self.run_to_end(work())
+
+
+class Notes:
+    """An application that notes where each push stands, and its body."""
+
+    def __init__(self) -> None:
+        self.pushes: list[tuple[str, int, bytes]] = []
+        self.entries = 0
+
+    def pushed(self, push: Pushed) -> None:
+        assert push.header is not None
+        self.pushes.append((push.header.timeline, push.header.seq, push.body))
+
+    def missed(self, missed: Missed) -> None:
+        raise AssertionError(missed)
+
+    def attended(self, event: PresenceEvent) -> None:
+        raise AssertionError(event)
+
+    def entered(self, reply: AuthReply) -> None:
+        self.entries += 1
+
+    def left(self, trouble: ImdError, wait_seconds: float) -> None:
+        """It comes back."""
+
+
+class SteadyTests(TestCase):
+    """A client that stays, against a real comet, over all four transports."""
+
+    def test_kept_and_live_pushes(self) -> Deferred[None]:
+        """Both come, also after the connection was cut."""
+        comet = ListeningComet(reactor=reactor, folder=Path(self.mktemp()), limits=Limits())
+
+        async def run() -> None:
+            try:
+                for transport in TRANSPORTS:
+                    await self.follow(comet, transport)
+            finally:
+                await comet.stop()
+
+        return Deferred.fromCoroutine(run())
+
+    async def follow(self, comet: ListeningComet, transport: str) -> None:
+        notes = Notes()
+        cut = Item(Kind.KICK, keys=("k",), reason=CloseReason.SERVER_STOPPING.code)
+        comet.logic.head = 0
+
+        async def connect(on_push: Callable[[Pushed], None]) -> ClientV2:
+            url = f"{transport}://localhost:{comet.port(transport)}"
+            return await dial_v2(url, reactor=reactor, ca_file=str(comet.files.ca), on_push=on_push)
+
+        steady = SteadyClient(
+            connect=connect,
+            clock=reactor,
+            application=notes,
+            jitter=lambda: 0.0,
+            auth=Auth(mid=7, key="k", accepts=(1000,)),
+            rooms=["live://1"],
+        )
+        running = Deferred.fromCoroutine(steady.run())
+        live = Item(Kind.ROOM, encode(Packet(1000, b"live")), room="live://1", marks=((1, 1),))
+        kept = encode(Packet(1000, b"kept"))
+        await eventually(lambda: notes.entries == 1)
+        await comet.push(live)
+        await comet.push(Item(Kind.KEYS, kept, keys=("k",), operation=1000, marks=((2, 1),), places=(Place(1, "e"),)))
+        await eventually(lambda: len(notes.pushes) == 2)
+        comet.logic.head = 1
+        await comet.push(cut)
+        await eventually(lambda: notes.entries == 2)
+        await comet.push(live)
+        await eventually(lambda: len(notes.pushes) == 3)
+        steady.stop()
+        await running
+        self.assertEqual(notes.pushes, [("live://1", 0, b"live"), ("", 1, b"kept"), ("live://1", 0, b"live")])
+        self.assertEqual((steady.places[""], steady.losses), (Place(1, "e"), 1))
