@@ -241,7 +241,7 @@ class Timelines(Protocol):
     async def read(self, follows: Sequence[rpc.Follow]) -> list[rpc.Page]:
         """One page for each, in their order, each as of one moment. ``recovered`` is never claimed without proof: the epoch is
         the same, ``after`` is not beyond the head, and every message behind it is still there. Messages that are too old
-        are not. Whoever is beyond the head has seen what the store lost: the epoch changes."""
+        are not. A comet that wrote what is beyond the head (``witnessed``) has seen what the store lost: the epoch changes."""
 
     async def ack(self, acks: Sequence[rpc.Ack]) -> None:
         """Move the devices' positions forward; an ack of another epoch, or beyond the head, is dropped and counted."""

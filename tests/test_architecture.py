@@ -60,7 +60,9 @@ BANNED_NAMES = {"util", "utils", "common", "helper", "helpers", "manager", "mana
 
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60  # beyond, a comment in it begins with "Long:" and says why it cannot be two
-LONG_FILES: dict[str, str] = {}  # path -> why it cannot be two nouns
+LONG_FILES: dict[str, str] = {  # path -> why it cannot be two nouns
+    "imd/interfaces.py": "every seam on one page: whoever swaps a product or adds a process reads this and nothing else",
+}
 UNMIRRORED: dict[str, str] = {}  # path -> why it has functions and no tests/<folder>/test_<file>.py
 
 EMPTY = frozenset(  # made at module level, they wait to be filled

@@ -81,8 +81,9 @@ class TimelineRows:
         books = sqlite_books.load(connection)
         gone = (books.acked, books.expired)
         heads = {follow.timeline: self._touch(follow.timeline, now, books, connection) for follow in follows}
-        if any(follow.after > heads[follow.timeline].last and _good(follow, heads) for follow in follows):
-            books.era = self._make_epoch()  # somebody has seen what is not there: before any page claims anything
+        beyond = (follow for follow in follows if follow.after > heads[follow.timeline].last)
+        if any(follow.witnessed and _good(follow, heads) for follow in beyond):
+            books.era = self._make_epoch()  # a comet has seen what is not there: before any page claims anything
             heads = {name: self._touch(name, now, books, connection) for name in heads}
         for head in heads.values():
             if head.due_ms <= now:
@@ -268,7 +269,7 @@ def _page(follow: Follow, head: _Head, room: int, now: int, connection: sqlite3.
             if size >= room:
                 break
         found.close()
-    recovered = bool(follow.epoch) and first <= follow.after + 1 and not bad
+    recovered = bool(follow.epoch) and first <= follow.after + 1 <= head.last + 1 and not bad
     page = Page(follow.timeline, place, recovered, tuple(messages), more=last < head.last)
     return page, size, bad
 

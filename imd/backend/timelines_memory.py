@@ -198,7 +198,7 @@ class TimelinesMemory:
         page = Page(
             follow.timeline,
             place,
-            recovered=bool(follow.epoch) and head.first <= follow.after + 1,
+            recovered=bool(follow.epoch) and head.first <= follow.after + 1 <= head.last + 1,
             messages=tuple(messages),
             more=skipped + len(messages) < len(head.messages),
         )
@@ -222,7 +222,9 @@ class TimelinesMemory:
         return "moved"
 
     def _disproves(self, follow: Follow) -> bool:
-        """Whether somebody has seen what is not there."""
+        """Whether a witness has seen what is not there."""
+        if not follow.witnessed:
+            return False
         head = self._current(follow.timeline)
         return head is not None and follow.after > head.last and follow.epoch == head.epoch
 

@@ -70,7 +70,7 @@ class TimelinesRedis:
     async def _read_share(self, partition: int, follows: Sequence[Follow], of: int) -> list[Page]:
         arguments: list[Argument] = [ANSWER_BYTES * len(follows) // of]
         for follow in follows:
-            arguments += follow.timeline, follow.after, follow.epoch, follow.limit
+            arguments += follow.timeline, follow.after, follow.epoch, follow.limit, int(follow.witnessed)
         answer = await self._store.run(self._role, "read", self._read, partition, arguments)
         return [_page(follow, found) for follow, found in zip(follows, answer, strict=True)]
 

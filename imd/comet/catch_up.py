@@ -135,7 +135,7 @@ class CatchUp:
     def _ask(self, straggler: Straggler) -> None:
         position = straggler.position
         position.doubt = False
-        follow = Follow(straggler.timeline, position.last, position.epoch, self._limits.page_messages)
+        follow = Follow(straggler.timeline, position.last, position.epoch, self._limits.page_messages, witnessed=True)
         self._reader.ask(follow, partial(self._answered, straggler, position.head))
 
     def _answered(self, straggler: Straggler, head: int, answer: Answer) -> None:
@@ -151,7 +151,7 @@ class CatchUp:
             self._reset(straggler)
         elif answer.head.seq < head:
             # The store has lost what it had told: say so to it, then nobody takes its new messages for those that it lost
-            claim = Follow(straggler.timeline, head, position.epoch)
+            claim = Follow(straggler.timeline, head, position.epoch, witnessed=True)
             self._reader.ask(claim, lambda _: self._reset(straggler))
             self._reader.go()
         else:

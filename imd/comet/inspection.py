@@ -155,7 +155,7 @@ class Inspection:
     def _look(self, followers: Followers) -> None:
         farthest = max((position for _, position in followers.live()), key=lambda position: position.last, default=None)
         if farthest is not None:
-            follow = Follow(followers.timeline, farthest.last, farthest.epoch)
+            follow = Follow(followers.timeline, farthest.last, farthest.epoch, witnessed=True)
             self._reader.ask(follow, partial(self._answered, followers))
 
     def _answered(self, followers: Followers, answer: Answer) -> None:

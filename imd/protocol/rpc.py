@@ -111,6 +111,8 @@ class Follow(Value, frozen=True):
     after: int = -1  # everything up to it is known; -1 = nothing is asked for but the head
     epoch: str = ""  # of ``after``; empty = not known: nothing is proven then
     limit: int = 0  # messages, at most
+    # A comet wrote the message at ``after``: if it is not there, the store went back. The word of a client proves nothing.
+    witnessed: bool = False
 
 
 class Read(Value, frozen=True, gc=True):

@@ -172,7 +172,7 @@ class CatchUpTests(SynchronousTestCase):
         del self.scene.logic.timelines[TIMELINE][-1]
         self.scene.deliver(item)
         self.scene.turns()
-        self.assertEqual(self.reads()[-1], Follow(TIMELINE, 2, "e"))
+        self.assertEqual(self.reads()[-1], Follow(TIMELINE, 2, "e", witnessed=True))
         self.assertEqual(self.member.end.closes, [CloseReason.TIMELINE_RESET])
 
     def test_gone_while_it_is_read_for(self) -> None:

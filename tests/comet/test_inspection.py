@@ -57,7 +57,7 @@ class InspectionTests(SynchronousTestCase):
         self.scene.deliver(self.scene.push(b"x"))
         self.reads()
         self.wait(30)
-        self.assertEqual(self.reads(), [Follow(TIMELINE, 1, "e")])
+        self.assertEqual(self.reads(), [Follow(TIMELINE, 1, "e", witnessed=True)])
         self.wait(60)
         self.assertEqual(len(self.reads()), 2)
 

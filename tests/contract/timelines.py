@@ -82,7 +82,16 @@ class TimelinesContract(_Case):
 
     async def page(self, store: Store, timeline: str, after: int = -1, epoch: str = "", limit: int = 100) -> Page:
         """What one follow gets."""
-        (page,) = await store.timelines.read([Follow(timeline, after, epoch, limit)])
+        return await self.ask(store, Follow(timeline, after, epoch, limit))
+
+    async def witness(self, store: Store, after: int, epoch: str) -> Page:
+        """What a comet gets that wrote the message at ``after``."""
+        return await self.ask(store, Follow(R, after, epoch, 100, witnessed=True))
+
+    async def ask(self, store: Store, follow: Follow) -> Page:
+        """One page."""
+        (page,) = await store.timelines.read([follow])
+        timeline = follow.timeline
         self.assertEqual(page.timeline, timeline)
         return page
 
@@ -535,7 +544,7 @@ class TimelinesContract(_Case):
         self.assertGreater(await store.broker.rewind(partition(R)), fence)
 
     async def test_a_claim_of_what_the_store_lost(self) -> None:
-        """Whoever stands beyond the head, in its epoch, proves that the store went back: no place of before is good then, in
+        """A comet that wrote what is beyond the head, in its epoch, proves that the store went back: no place of before is good then, in
         no timeline of the partition. What is still held stays, and keeps its number."""
         store = await self.make_store()
         other = next(f"chat://{n}" for n in range(2, 99) if partition(f"r:chat://{n}") == partition(R))
@@ -545,7 +554,7 @@ class TimelinesContract(_Case):
             await self.fill(store, 4, 5)
 
         store = await self.rolled_back(store, deed)
-        page = await self.page(store, R, 4, epoch)
+        page = await self.witness(store, 4, epoch)
         self.assertEqual((page.recovered, page.messages, page.head.seq), (False, (), 2))
         self.assertNotEqual(page.head.epoch, epoch)
         for timeline, after, old in ((R, 2, epoch), (R, 1, epoch), (room_timeline(other), 1, other_epoch)):
@@ -561,7 +570,7 @@ class TimelinesContract(_Case):
         store = await self.make_store()
         epoch = await self.fill(store, 1, 2)
         await store.timelines.ack([Ack(R, "7:a", 1, epoch)])
-        head = (await self.page(store, R, 5, epoch)).head
+        head = (await self.witness(store, 5, epoch)).head
         self.assertNotEqual(head.epoch, epoch)
         self.assertEqual(await store.timelines.positions(R), {})
         await store.timelines.ack([Ack(R, "7:a", 2, epoch), Ack(R, "7:b", 2, head.epoch)])
@@ -572,7 +581,7 @@ class TimelinesContract(_Case):
         store = await self.make_store()
         epochs = [await self.fill(store, 1)]
         for _ in range(2):
-            epochs.append((await self.page(store, R, 10, epochs[-1])).head.epoch)
+            epochs.append((await self.witness(store, 10, epochs[-1])).head.epoch)
         self.assertEqual(len(set(epochs)), 3)
 
     async def test_a_claim_in_another_epoch_proves_nothing(self) -> None:
@@ -580,7 +589,16 @@ class TimelinesContract(_Case):
         store = await self.make_store()
         epoch = await self.fill(store, 1, 2)
         for other in ("", "x", epoch + "0"):
-            self.assertFalse((await self.page(store, R, 9, other)).recovered)
+            self.assertFalse((await self.witness(store, 9, other)).recovered)
+        self.assertTrue((await self.page(store, R, 1, epoch)).recovered)
+
+    async def test_a_clients_word_proves_nothing(self) -> None:
+        """A client that claims what never was is not recovered, and nobody else's place is touched: it could reset everybody."""
+        store = await self.make_store()
+        epoch = await self.fill(store, 1, 2)
+        page = await self.page(store, R, 10**15, epoch)
+        self.assertEqual((page.recovered, page.messages, page.more), (False, (), False))
+        self.assertEqual(page.head, Place(2, epoch))
         self.assertTrue((await self.page(store, R, 1, epoch)).recovered)
 
 

@@ -1,12 +1,12 @@
 -- ARGV from 6: bytes of messages, then for each follow: the timeline, after (-1 = only its head), the epoch of that ('' = not
--- known), a limit.
+-- known), a limit, 1 = a comet wrote what is there.
 -- Returns for each: {seq, epoch, 1 = recovered, 1 = there are more, the first message's seq, messages}.
 local left = tonumber(ARGV[6])
 
--- Whoever is beyond the head has seen what is not here any more.
-for i = 7, #ARGV, 4 do
+-- A comet that is beyond the head has written what is not here any more. The word of a client proves nothing.
+for i = 7, #ARGV, 5 do
     local head = head_of(ARGV[i])
-    if ARGV[i + 2] == head.epoch and tonumber(ARGV[i + 1]) > head.seq then
+    if ARGV[i + 4] == '1' and ARGV[i + 2] == head.epoch and tonumber(ARGV[i + 1]) > head.seq then
         begin_epoch('claim')
     end
 end
@@ -34,7 +34,7 @@ local function page(name, index, limit)
 end
 
 local answer = {}
-for i = 7, #ARGV, 4 do
+for i = 7, #ARGV, 5 do
     local head = head_of(ARGV[i])
     age(head)
     -- Its life begins anew; that is written only when a tenth of it is over, for this is also how comets look for news.
