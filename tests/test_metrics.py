@@ -5,7 +5,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.metrics import Counter, Gauge, Histogram, Metrics
+from imd.metrics import Counter, Gauge, Histogram, Metrics, PairCounter
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,6 +29,23 @@ class CounterTests(SynchronousTestCase):
     def test_wrong_labels_are_our_bug(self) -> None:
         """Too few or too many fail at once, in tests."""
         self.assertRaises(AssertionError, Counter("a", "", ("reason",)).add)
+
+
+class PairCounterTests(SynchronousTestCase):
+    """Sums by processes that come and go."""
+
+    def test_the_last_used_are_kept_apart(self) -> None:
+        """However many there were: the rest is one sum, and the whole stays what it was."""
+        counter = PairCounter("a", "", ("job", "comet"))
+        for number in range(3 * PairCounter.bound):
+            counter.add(1, "j", f"c{number}")
+            counter.add(1, "j", "busy")
+        self.assertLessEqual(len(counter.values), PairCounter.bound + 1)
+        self.assertEqual(counter.value("j", "busy"), 3 * PairCounter.bound)
+        self.assertEqual(counter.value("j", f"c{3 * PairCounter.bound - 1}"), 1)
+        self.assertEqual(counter.value("j", "c0"), 0)
+        self.assertGreater(counter.value("earlier", "earlier"), PairCounter.bound)
+        self.assertEqual(sum(counter.values.values()), 6 * PairCounter.bound)
 
 
 class GaugeTests(SynchronousTestCase):

@@ -113,12 +113,12 @@ class Router:
 
     def _poison(self, group: Sequence[Delivery]) -> None:
         self.log.failure("Push {id} cannot be delivered", id=group[0].push.id)
-        self._miss(group, len(group), "error")
+        self._drop(group, len(group), "error")
 
-    def _miss(
+    def _drop(
         self, group: Sequence[Delivery], packets: int, reason: str, whom: Sequence[tuple[str, int]] = (("", 0),)
     ) -> None:
-        """Packets that get no parcel, for there is nobody to address: these (device, mid)."""
+        """Packets that get no parcel, for there is nobody to address: these (device, mid). Kept ones are left to the timeline."""
         self._metrics.addressed.add(packets)
         count_missed(self._metrics, packets, reason, kept=group[0].kept)
         for delivery in group:
@@ -143,7 +143,7 @@ class Router:
 
     def _to_room(self, group: list[Delivery], hosts: Sequence[Location]) -> list[Parcel]:
         if not hosts:
-            self._miss(group, len(group), "not_connected")
+            self._drop(group, len(group), "not_connected")
             return []
         if len(group) > 1:
             self._metrics.merged.add(len(group))
@@ -170,7 +170,7 @@ class Router:
             else:
                 where.setdefault(location, []).append(key)
         if missing:
-            self._miss([delivery], len(missing), "not_connected", missing)
+            self._drop([delivery], len(missing), "not_connected", missing)
         for location, keys in where.items():
             for page in pages(keys):
                 yield Parcel(location=location, item=_keys_item(delivery, page, NO_MEMBERS), deliveries=(delivery,))
@@ -189,7 +189,7 @@ class Router:
             for key, location in homes.items():
                 where.setdefault(location, []).append((key, mid))
         if missing:
-            self._miss([delivery], len(missing), "not_connected", missing)
+            self._drop([delivery], len(missing), "not_connected", missing)
         for location, pairs in where.items():
             for page in pages(pairs):
                 mids = dict(page)
@@ -199,7 +199,7 @@ class Router:
     def _to_all(self, delivery: Delivery) -> list[Parcel]:
         comets, push = self._comets.all(), delivery.push
         if not comets:
-            self._miss([delivery], 1, "no_comet")
+            self._drop([delivery], 1, "no_comet")
             return []
         speed = max(1, push.speed // len(comets)) if push.speed > 0 else 0
         item = Item(
