@@ -159,7 +159,9 @@ class Partition:
                 await self._flight_left()
 
     def _own(self, fence: int) -> None:
-        """A new ownership begins; nothing of the one before is under way."""
+        """A new ownership begins. Nothing of the one before is under way, unless a bug has ended it."""
+        if self._hand_over is not None:
+            self._hand_over.stop()
         self._fence = fence
         stamp = Stamp(self._number, fence, self._sender)
         self._hand_over = self._make_hand_over(stamp, self._landed, self._fenced)

@@ -118,7 +118,7 @@ class Router:
     def _drop(
         self, group: Sequence[Delivery], packets: int, reason: str, whom: Sequence[tuple[str, int]] = (("", 0),)
     ) -> None:
-        """Packets that get no parcel, for there is nobody to address: these (device, mid). Kept ones are left to the timeline."""
+        """Packets that get no parcel, for there is nobody to address: these (device, mid). Kept ones are in the timeline."""
         self._metrics.addressed.add(packets)
         count_missed(self._metrics, packets, reason, kept=group[0].kept)
         for delivery in group:
