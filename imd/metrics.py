@@ -181,7 +181,7 @@ class Metrics:
         )
         self.epochs = Counter(
             "imd_epochs_renewed",
-            "Partitions of the store whose timelines got a new epoch, for it was empty, had lost something, or a client said so.",
+            "Partitions whose timelines got a new epoch, for the store was empty, had lost something, or a comet knew more.",
             ("reason",),
         )
         self.sends = Counter("imd_sends", "Messages that clients sent, by outcome.", ("outcome",))

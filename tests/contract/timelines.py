@@ -544,8 +544,8 @@ class TimelinesContract(_Case):
         self.assertGreater(await store.broker.rewind(partition(R)), fence)
 
     async def test_a_claim_of_what_the_store_lost(self) -> None:
-        """A comet that wrote what is beyond the head, in its epoch, proves that the store went back: no place of before is good then, in
-        no timeline of the partition. What is still held stays, and keeps its number."""
+        """A comet that wrote what is beyond the head, in its epoch, proves that the store went back: no place of before is
+        good then, in no timeline of the partition. What is still held stays, and keeps its number."""
         store = await self.make_store()
         other = next(f"chat://{n}" for n in range(2, 99) if partition(f"r:chat://{n}") == partition(R))
         epoch, other_epoch = await self.fill(store, 1, 2), await self.fill(store, 3, room=other)
@@ -593,7 +593,8 @@ class TimelinesContract(_Case):
         self.assertTrue((await self.page(store, R, 1, epoch)).recovered)
 
     async def test_a_clients_word_proves_nothing(self) -> None:
-        """A client that claims what never was is not recovered, and nobody else's place is touched: it could reset everybody."""
+        """A client that claims what never was is not recovered, and nobody else's place is touched: else it could
+        reset everybody."""
         store = await self.make_store()
         epoch = await self.fill(store, 1, 2)
         page = await self.page(store, R, 10**15, epoch)

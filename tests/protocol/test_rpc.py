@@ -24,7 +24,7 @@ EXAMPLES: dict[rpc.Value, list[object]] = {
     rpc.Outcomes((rpc.Outcome(1, 2, 3, (("slow", 4),), ("k",), 5, 6, (Hop(Step.WRITTEN, 7, "p", "m:1", 8, 1, "d", "r"),)),)): [
         [[1, 2, 3, [["slow", 4]], ["k"], 5, 6, [["written", 7, "p", "m:1", 8, 1, "d", "r", ""]]]],
     ],
-    rpc.Read("s", (rpc.Follow("r:a", 5, "e", 10),)): ["s", [["r:a", 5, "e", 10]]],
+    rpc.Read("s", (rpc.Follow("r:a", 5, "e", 10),)): ["s", [["r:a", 5, "e", 10, False]]],
     rpc.Pages((rpc.Page("r:a", Place(7, "e"), False, (Message(6, 1, 2, 3, b"b"),), True),)): [
         [["r:a", [7, "e"], False, [[6, 1, 2, 3, b"b"]], True]],
     ],
