@@ -40,10 +40,11 @@ class Member:
         receipts = await self.broker.publish([(partition, push) for push in pushes])
         return receipts[-1].places[0]
 
-    async def page(self, place: Place, room: str = ROOM) -> Page:
-        """What follows a place."""
+    async def page(self, place: Place, room: str = ROOM, *, witnessed: bool = False) -> Page:
+        """What follows a place; ``witnessed`` by a comet."""
         await self.case.until(lambda: self.link.trouble() is None)
-        (page,) = await self.timelines.read([Follow(room_timeline(room), place.seq, place.epoch, 100)])
+        follow = Follow(room_timeline(room), place.seq, place.epoch, 100, witnessed)
+        (page,) = await self.timelines.read([follow])
         return page
 
     @property
@@ -204,7 +205,7 @@ class RedisPartitionsTests(RedisCase):
         one, two = await self.member(), await self.member()
         old = await one.keep(1, 2)
         copy = await self.backup()
-        await one.page(Place(9, old.epoch))
+        await one.page(Place(9, old.epoch), witnessed=True)
         place = await one.keep(3)
         self.assertNotEqual(place.epoch, old.epoch)
         await self.restore(copy)
