@@ -1,6 +1,6 @@
 """A real client of version 2 that stays over every loss, and remembers what it was handed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -13,6 +13,7 @@ from imd.errors import ImdError
 from imd.protocol.auth_reply import AuthReply
 from imd.protocol.body import Auth
 from imd.protocol.presence_event import PresenceEvent
+from imd.protocol.timeline import Place
 from imd.transport.dial import dial_v2
 from tests.support.reactor import eventually, reactor
 
@@ -20,7 +21,16 @@ from tests.support.reactor import eventually, reactor
 class FollowingClient:
     """Made by :func:`follow`, connected. Dials its addresses in turns."""
 
-    def __init__(self, urls: Sequence[str], *, mid: int, key: str, rooms: Sequence[str]) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        mid: int,
+        key: str,
+        rooms: Sequence[str],
+        places: Mapping[str, Place] | None = None,
+        platform: str = "",
+    ) -> None:
         self.bodies: list[bytes] = []  # as handed on, so that what is kept is there once, in order
         self.gone: list[Missed] = []  # what it was told is lost
         self.troubles: list[ImdError] = []  # ends of connections, and attempts in vain
@@ -31,8 +41,9 @@ class FollowingClient:
             clock=reactor,
             application=self,
             jitter=lambda: 0.5,
-            auth=Auth(mid=mid, key=key, accepts=(1000,)),
+            auth=Auth(mid=mid, key=key, platform=platform, accepts=(1000,)),
             rooms=rooms,
+            places=places,
             first_delay_seconds=0.2,
             max_delay_seconds=1.0,
         )
@@ -66,9 +77,11 @@ class FollowingClient:
         self.troubles.append(trouble)
 
 
-async def follow(case: Any, urls: Sequence[str], *, mid: int, key: str, rooms: Sequence[str] = ()) -> FollowingClient:
-    """Connected to the first of ``urls``; hung up when ``case`` ends."""
-    client = FollowingClient(urls, mid=mid, key=key, rooms=rooms)
+async def follow(
+    case: Any, urls: Sequence[str], *, mid: int, key: str, rooms: Sequence[str] = (), **more: Any
+) -> FollowingClient:
+    """Connected to the first of ``urls``; hung up when ``case`` ends. ``more``: its places, its platform."""
+    client = FollowingClient(urls, mid=mid, key=key, rooms=rooms, **more)
     case.addCleanup(case.later, client.end)
     await eventually(lambda: client.steady.connected, 15.0)
     return client

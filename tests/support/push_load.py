@@ -10,7 +10,7 @@ from twisted.internet.task import deferLater
 from tests.support.http_call import CallFailed, http
 from tests.support.reactor import reactor
 
-RATE = 60.0  # pushes a second, at most
+RATE = 60.0  # pushes a second, at most, unless told otherwise
 
 
 class PushLoad:
@@ -20,9 +20,10 @@ class PushLoad:
     in :attr:`accepted`.
     """
 
-    def __init__(self, *, logics: Sequence[str], targets: dict[str, object]) -> None:
+    def __init__(self, *, logics: Sequence[str], targets: dict[str, object], rate: float = RATE) -> None:
         self.logics = logics  # base URLs; may be replaced
         self._targets = targets
+        self._rate = rate
         self.accepted: dict[str, list[bytes]] = {name: [] for name in targets}  # bodies in order
         self.refused: list[str] = []  # what came instead of a 200
         self.longest_seconds = 0.0  # that a push took, all its tries
@@ -62,7 +63,7 @@ class PushLoad:
                 self.accepted[name].append(body.encode())
                 took = reactor.seconds() - began
                 self.longest_seconds = max(self.longest_seconds, took)
-                await deferLater(reactor, max(0.0, 1 / RATE - took))
+                await deferLater(reactor, max(0.0, 1 / self._rate - took))
             number, turn = number + 1, turn + 1
 
     async def _push(self, logic: str, push: dict[str, object]) -> bool:
