@@ -8,6 +8,7 @@ from tests.docs.page import PAGES, ROOT, Page
 
 _NAMED = re.compile(r"`((?:[\w*<>-]+/)+[\w.*<>-]*)`")  # with a slash: ``comet/session.py``, ``tests/contract/``
 _LINK = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
+_ANCHOR = re.compile(r"\]\(([^)#:]*)#([^)]*)\)")
 _FOLDERS = ("imd", "tests", "docs", "etc", "systemd", "twisted", "benchmarks", ".ci")
 
 
@@ -30,6 +31,14 @@ class PathTests(SynchronousTestCase):
         for path in PAGES:
             for target in _LINK.findall(path.read_text(encoding="utf-8")):
                 self.assertTrue((path.parent / target).exists(), f"{path.name}: {target}")
+
+    def test_anchors_are_headings(self) -> None:
+        """What a link names behind # is a heading of the page, as GitHub spells it."""
+        for path in PAGES:
+            for target, anchor in _ANCHOR.findall(path.read_text(encoding="utf-8")):
+                page = Page(str((path.parent / target if target else path).resolve().relative_to(ROOT)))
+                named = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in page.headings()}
+                self.assertIn(anchor, named, f"{path.name}: {target}#{anchor}")
 
     def test_every_page_is_listed(self) -> None:
         """README.md links every page of docs/; decisions by their folder."""
