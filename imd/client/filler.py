@@ -65,6 +65,7 @@ class Filler:
                         raise
                     await pause(self._clock, 2 ** (tries - 2) * (1 + self._jitter()))
                     continue
+                tries = 0
                 if reply.epoch != timeline.place.epoch:
                     raise PeerUnavailable("the timeline was numbered anew")
                 self._filled(timeline.filled(reply.last, reply.recovered, reply.more))

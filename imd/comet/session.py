@@ -40,6 +40,7 @@ class Session:
     __slots__ = (
         "_accepted_at",
         "_connection",
+        "_dear",
         "_outbox",
         "_packets_in",
         "_rate",
@@ -56,6 +57,8 @@ class Session:
         self.edge = edge
         self._outbox = Outbox(connection=connection, reservoir=edge.reservoir)
         self._rate = TokenBucket()
+        # Of what is dear, which shall not use up what heartbeats and acks are paid with; None = it asked for nothing dear.
+        self._dear: TokenBucket | None = None
         self._accepted_at = edge.clock.seconds()
         self._packets_in = 0
         self.version = 1  # of its op 7: 1, or 2 for a client that wants more
@@ -290,9 +293,11 @@ class Session:
     def pay(self, burst: int) -> bool:
         """Take the price of something dear, of which ``burst`` may be had at once: so many parts of a packet burst. False, and
         none taken, when it has not got that."""
-        limits = self.edge.limits
-        tokens = max(0, limits.packets_burst / burst - 1)  # one was paid when the packet came
-        return self._rate.take(self.edge.clock.seconds(), limits.packets_per_second, limits.packets_burst, tokens)
+        limits, dear = self.edge.limits, self._dear
+        if dear is None:
+            dear = self._dear = TokenBucket()
+        tokens = limits.packets_burst / burst
+        return dear.take(self.edge.clock.seconds(), limits.packets_per_second, limits.packets_burst, tokens)
 
     def reply(self, request: Packet, operation: int, body: bytes = b"") -> None:
         """Answer a packet, if it is still there to be answered."""

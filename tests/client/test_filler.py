@@ -8,9 +8,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
-from imd.client.filler import Filler
+from imd.client.filler import SYNC_RETRIES, Filler
 from imd.client.timeline import Missed, Timeline
-from imd.errors import PeerUnavailable
+from imd.errors import Overloaded, PeerUnavailable
+from imd.protocol.error_body import ErrorBody
 from imd.protocol.packet import Packet, encode
 from imd.protocol.sync import SyncReply
 from imd.protocol.timeline import Place
@@ -49,6 +50,25 @@ class FillerTests(SynchronousTestCase):
         list(self.timeline.take(push(9)))
         self.filler.fill(self.client, "a://1", self.timeline)
         self.assertEqual((len(self.link.sent), self.filler.gaps), (2, 2))
+
+    def test_a_long_hole(self) -> None:
+        """Being sent away now and then, as whoever reads many pages is, ends nothing: only failing too often in a row does."""
+        self.filler = Filler(clock=self.clock, jitter=lambda: 0.5, filled=lambda items: list(items).clear())
+        self.filler.fill(self.client, "a://1", self.timeline)
+        for _ in range(2 * SYNC_RETRIES):
+            self.refuse()
+            self.timeline = Timeline("a://1", Place(5, "e"))
+            self.answer()
+        self.assertIsNone(self.client.trouble)
+        for _ in range(SYNC_RETRIES + 1):
+            self.refuse()
+        self.assertIsInstance(self.client.trouble, Overloaded)
+
+    def refuse(self) -> None:
+        """And let the time pass that the client waits."""
+        error = ErrorBody.of(Overloaded("too many"), 38)
+        self.client.received(encode(Packet(48, error.encode(), self.link.sent[-1].sequence, 2)))
+        self.clock.advance(60)
 
     def test_stop(self) -> None:
         """The question is forgotten, its answer too."""

@@ -114,16 +114,16 @@ class RoomTests(SynchronousTestCase):
         comet = Comet(packets_burst=200, packets_per_second=100)
         comet.client("other", room_id="live://full")
         connection = comet.client("k")
-        for number in range(19):
+        for number in range(20):
             send(connection, 12, b"live://%d" % number)
         for _ in range(4):
             send(connection, 12, b"live://full")
-            send(connection, 12, b"live://18")
+            send(connection, 12, b"live://19")
         self.assertEqual(connection.closes, [])
         comet.clock.advance(0.1)
-        send(connection, 12, b"live://19")
-        self.assertEqual(connection.closes, [])
         send(connection, 12, b"live://20")
+        self.assertEqual(connection.closes, [])
+        send(connection, 12, b"live://21")
         self.assertEqual(connection.closes, [CloseReason.RATE_LIMITED])
 
     def test_rooms_of_a_small_burst(self) -> None:
