@@ -28,9 +28,12 @@ def _listeners(settings: Settings, role: Role) -> Iterator[str]:
     for key, text in listens(settings, role).items():
         if text:
             try:
-                parse_address(text)
+                address = parse_address(text)
             except ValueError as error:
                 yield f"{key}: {error}"
+            else:
+                if address.path and key.startswith("comet."):  # a client is known, counted and limited by its IP
+                    yield f"{key} = {text}: clients have addresses, so a unix socket will not do; give host:port"
     if role in ("imd", "comet"):
         comet = settings.comet
         if not (comet.tcp or comet.websocket or comet.tls or comet.websocket_tls):

@@ -34,6 +34,12 @@ class FaultTests(SynchronousTestCase):
         for text in ("0.0.0.0:1", "[::]:1", "10.0.0.1:1", "example.com:1"):
             self.assertTrue(is_public(text), text)
 
+    def test_clients_come_by_addresses(self) -> None:
+        """A unix socket is for HTTP: a client is limited by its IP, and would have none."""
+        for key in ("comet.tcp", "comet.websocket", "comet.tls", "comet.websocket_tls"):
+            self.assertIn(f"{key} = unix:/run/x: clients have addresses", self.refused("imd", f"{key}=unix:/run/x"))
+        load("imd", None, {}, ["logic.http=unix:/run/x", "admin.listen=unix:/run/y"])
+
     def test_tls_needs_its_files(self) -> None:
         """Both are named, and both must be there."""
         words = self.refused("comet", "comet.tls=127.0.0.1:0")
