@@ -8,6 +8,7 @@ from imd.logic.order import Order
 from imd.protocol.body import INT64, MAX_KEY_BYTES, MAX_ROOM_BYTES
 
 MAX_IDEMPOTENCY_KEY_BYTES = 128  # it is only ever hashed
+ROOM_ID = f"a room id has 1 to {MAX_ROOM_BYTES} bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +37,19 @@ class PushLimits:
             yield f"to.keys: a key has 1 to {MAX_KEY_BYTES} bytes"
         if any(mid == 0 or mid not in INT64 for mid in order.mids):
             yield "to.mids: a member's id is an int64 other than 0"
-        if any(not 0 < _size(room) <= MAX_ROOM_BYTES for room in order.rooms):
-            yield f"to.rooms: a room id has 1 to {MAX_ROOM_BYTES} bytes"
+        if not all(map(is_room_id, order.rooms)):
+            yield f"to.rooms: {ROOM_ID}"
         if order.speed and not order.all:
             yield "speed: goes with to.all only"
         if order.speed < 0:
             yield "speed: connections a second, or 0 for at once"
         if _size(order.idempotency_key) > MAX_IDEMPOTENCY_KEY_BYTES:
             yield f"idempotency_key: longer than {MAX_IDEMPOTENCY_KEY_BYTES} bytes"
+
+
+def is_room_id(room: str) -> bool:
+    """Whether it can be a room's id; ``ROOM_ID`` says what one is."""
+    return 0 < _size(room) <= MAX_ROOM_BYTES
 
 
 def _size(text: str) -> int:

@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from imd.errors import BadRequest
 from imd.logic.order import Order
+from imd.logic.push_limits import ROOM_ID, is_room_id
 from imd.protocol.body import INT32, INT64
 from imd.protocol.room_id import split_room_id
 
@@ -50,7 +51,11 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises :class:`imd.errors.BadRequest` naming the field.
         """
-        rooms = (self.to.room, *self.to.rooms) if self.to.room is not None else self.to.rooms
+        room, rooms = self.to.room, self.to.rooms
+        if room is not None:
+            if not is_room_id(room):
+                raise BadRequest(f"to.room: {ROOM_ID}")
+            rooms = (room, *rooms)
         return Order(
             operation=self.op,
             body=self._content(),
