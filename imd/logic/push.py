@@ -22,9 +22,9 @@ from imd.protocol.timeline import NOWHERE
 class Pusher:
     """Turns what back ends ask for into what the broker carries.
 
-    An idempotency key is remembered per pusher and target. Given again with the same targets, operation and body, a push is
-    ``repeated``; when the first try had reached only some of its partitions, the others get it now and it is ``accepted``.
-    With another operation or body it is a ``conflict`` as soon as one of its targets has seen the key.
+    An idempotency key is remembered per pusher and target. Given again with the same targets, operation and body, kept or live
+    as before, a push is ``repeated``; when the first try had reached only some of its partitions, the others get it now and it
+    is ``accepted``. With another of these it is a ``conflict`` as soon as one of its targets has seen the key.
     """
 
     __slots__ = ("_asking", "_broker", "_ids", "_limits", "_metrics", "_now", "_offering", "_rules", "_tracing")

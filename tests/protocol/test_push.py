@@ -87,6 +87,13 @@ class FingerprintTests(SynchronousTestCase):
         others = {fingerprint(replace(self.PUSH, **{name: value})) for name, value in asked.items()}
         self.assertEqual(len(others - {fingerprint(self.PUSH)}), len(asked))
 
+    def test_kept_is_not_live(self) -> None:
+        """The same push live and kept are two; for how long it is kept is the configuration's, and may change."""
+        kept = msgspec.structs.replace(self.PUSH, keep_count=10, keep_ms=10)
+        longer = msgspec.structs.replace(kept, keep_count=20, keep_ms=20)
+        self.assertNotEqual(fingerprint(kept), fingerprint(self.PUSH))
+        self.assertEqual(fingerprint(longer), fingerprint(kept))
+
 
 class PartitionTests(SynchronousTestCase):
     """One target, one partition."""
