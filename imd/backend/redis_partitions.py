@@ -15,11 +15,11 @@ from imd.backend.redis_connection import Argument
 from imd.backend.redis_role import RedisRole
 from imd.backend.redis_script import RedisScript, load_script
 from imd.backend.sightings import Sightings
+from imd.backend.timelines import HEAD_SECONDS
 from imd.errors import Unavailable
 from imd.interfaces import Clock, Sighting, Witness
 from imd.metrics import Metrics
 
-HEAD_SECONDS = 7_776_000.0  # 90 days
 RECALL_SECONDS = 0.5  # between two tries to reach the witness
 
 

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -12,17 +13,16 @@ from imd.backend.redis_connection import Argument
 from imd.backend.redis_partitions import RedisPartitions, gather
 from imd.backend.redis_role import RedisRole
 from imd.backend.redis_script import RedisScript, load_script
+from imd.backend.timelines import DEVICES, PAGE_BYTES
 from imd.errors import TimelineUnavailable
 from imd.interfaces import Clock, Swept, Totals
 from imd.metrics import Metrics
 from imd.protocol.push import partition_of
 from imd.protocol.rpc import Ack, Follow, Page
-from imd.protocol.timeline import Place, load, target_of
+from imd.protocol.timeline import Message, Place, load, target_of
 
 CHUNK = 500  # follows or acks a call: up to 3 ms, in which Redis does nothing else
-ANSWER_BYTES = 1 << 20  # of messages, for one read
 MESSAGE_BYTES = 32  # beside its body
-DEVICES = 1000  # whose positions are remembered
 
 
 class TimelinesRedis:
@@ -68,11 +68,23 @@ class TimelinesRedis:
         return _bounded([page for page in pages if page is not None])
 
     async def _read_share(self, partition: int, follows: Sequence[Follow], of: int) -> list[Page]:
-        arguments: list[Argument] = [ANSWER_BYTES * len(follows) // of]
+        arguments: list[Argument] = [PAGE_BYTES * len(follows) // of]
         for follow in follows:
             arguments += follow.timeline, follow.after, follow.epoch, follow.limit, int(follow.witnessed)
         answer = await self._store.run(self._role, "read", self._read, partition, arguments)
-        return [_page(follow, found) for follow, found in zip(follows, answer, strict=True)]
+        return [self._page(follow, found) for follow, found in zip(follows, answer, strict=True)]
+
+    def _page(self, follow: Follow, found: list[Any]) -> Page:
+        """A message that cannot be decoded is left out, and its page proves nothing: its neighbours come through."""
+        seq, epoch, recovered, more, first, stored = found
+        messages: list[Message] = []
+        for number, data in enumerate(stored):
+            with suppress(msgspec.DecodeError):
+                messages.append(load(first + number, data))
+        if undecodable := len(stored) - len(messages):
+            self._metrics.drops.add(undecodable, "timeline", "undecodable")
+        whole = bool(recovered) and not undecodable
+        return Page(follow.timeline, Place(seq, epoch.decode()), whole, tuple(messages), bool(more))
 
     async def ack(self, acks: Sequence[Ack]) -> None:
         """See :class:`imd.interfaces.Timelines`."""
@@ -130,18 +142,9 @@ def _script(name: str) -> RedisScript:
     return load_script("era", "timeline", name)
 
 
-def _page(follow: Follow, found: list[Any]) -> Page:
-    seq, epoch, recovered, more, first, stored = found
-    try:
-        messages = tuple(load(first + number, each) for number, each in enumerate(stored))
-    except msgspec.DecodeError:
-        raise TimelineUnavailable(f"timeline {follow.timeline} in Redis holds something that is not imd's") from None
-    return Page(follow.timeline, Place(seq, epoch.decode()), bool(recovered), messages, bool(more))
-
-
 def _bounded(pages: list[Page]) -> list[Page]:
     """Each partition answered some messages at least: what is too much of them all together is left for the next call."""
-    left = ANSWER_BYTES
+    left = PAGE_BYTES
     for number, page in enumerate(pages):
         if left <= 0 and page.messages:
             pages[number] = msgspec.structs.replace(page, messages=(), more=True)

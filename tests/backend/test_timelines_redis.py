@@ -65,3 +65,14 @@ class TimelinesRedisTests(contract.TimelinesContract, RedisCase):
         shutil.copytree(copy, self.server.folder)
         self.server.start()
         return await self.attached()
+
+    async def test_a_message_that_cannot_be_decoded(self) -> None:
+        """It is left out and counted, and the page proves nothing; its neighbours come through."""
+        store = await self.make_store()
+        epoch = await self.fill(store, 1, 2, 3)
+        key = f"imd:{{{contract.partition(contract.R)}}}:t:{contract.R}"
+        self.server.command("LSET", key, "1", "nonsense")
+        page = await self.page(store, contract.R, 0, epoch)
+        self.assertEqual(([message.seq for message in page.messages], page.recovered), ([1, 3], False))
+        self.assertEqual(self.metrics.drops.value("timeline", "undecodable"), 1)
+        self.assertTrue((await self.page(store, contract.R, 2, epoch)).recovered)
