@@ -34,7 +34,7 @@ def check_calm(sim: "Simulation") -> None:
     open_visits = [visit for client in sim.clients for visit in client.visits if not visit.over]
     _same(sim, "clients connected, and channels open", len(open_visits), len(here))
     _same(sim, "presence, and who is connected", _entries(sim, here), here)
-    hosts = _now(sim.storage.rooms.hosts(sim.plan.rooms))
+    hosts = now(sim.storage.rooms.hosts(sim.plan.rooms))
     held = {room: sorted(at) for room, at in rooms.items()}
     found = {room: sorted(at) for room, at in hosts.items()}
     if _ghosts(sim):
@@ -42,9 +42,9 @@ def check_calm(sim: "Simulation") -> None:
     _same(sim, "rooms hosted, and rooms with members", found, held)
     counts = {room: sum(at.values()) for room, at in rooms.items()}
     if not _ghosts(sim):
-        _same(sim, "members of rooms", _now(sim.storage.rooms.counts(sim.plan.rooms)), counts)
+        _same(sim, "members of rooms", now(sim.storage.rooms.counts(sim.plan.rooms)), counts)
     mids = {client._mid for client in sim.clients}
-    located = _now(sim.storage.presence.locate_members(mids))
+    located = now(sim.storage.presence.locate_members(mids))
     expected: dict[int, dict[str, Location]] = {}
     for comet in comets:
         for bucket in comet.server._edge.directory.channels():
@@ -59,8 +59,8 @@ def check_end(sim: "Simulation") -> None:
     """Everybody is gone: nothing is left."""
     if not _ghosts(sim):
         _same(sim, "presence of nobody", _entries(sim), {})
-        _same(sim, "rooms of nobody", _now(sim.storage.rooms.hosts(sim.plan.rooms)), {})
-    _same(sim, "the broker's backlog", _now(sim.broker.broker.backlog()).entries, 0)
+        _same(sim, "rooms of nobody", now(sim.storage.rooms.hosts(sim.plan.rooms)), {})
+    _same(sim, "the broker's backlog", now(sim.store.broker.backlog()).entries, 0)
     for part in sim.all_parts:
         if part.process.alive:
             if isinstance(part, CometProcess):
@@ -88,6 +88,10 @@ def _comet(sim: "Simulation", comet: CometProcess) -> None:
         "lingering": len(edge.interest._lingering),
         "work": len(edge.work) - (1 if edge.renewal._renewing else 0),
         "handshakes": len(edge.handshakes),
+        "opened": len(edge.follower._opened),
+        "to be read for": len(edge.follower._catch_up._due) + len(edge.follower._catch_up._failed),
+        "asked": len(edge.follower._reader._asked) + len(edge.follower._reader._answers),
+        "acks": len(edge.acks._pending),
         "heartbeats": len(edge.heartbeats),
         "outboxes": len(edge.reservoir.holders),
         "waiting bytes": delivery.waiting_bytes,
@@ -104,6 +108,7 @@ def _job(sim: "Simulation", job: JobProcess) -> None:
     left = {}
     for number, partition in job.dispatcher._partitions.items():
         hand = partition._hand_over
+        assert hand is not None
         left[f"{number} flights"] = len(partition._flights)
         left[f"{number} looking"] = len(hand._looking)
         left[f"{number} lanes"] = sum(not lane.idle for lane in hand._lanes.values())
@@ -119,10 +124,10 @@ def _ghosts(sim: "Simulation") -> bool:
 def _entries(sim: "Simulation", here: Collection[str] = ()) -> dict[str, Location]:
     """All that presence shows; of ``here`` only, where there may be ghosts."""
     keys = sorted(here if _ghosts(sim) else sim.storage.presence._keys)
-    return dict(_now(sim.storage.presence.locate_keys(keys)))
+    return dict(now(sim.storage.presence.locate_keys(keys)))
 
 
-def _now(coroutine: Any) -> Any:
+def now(coroutine: Any) -> Any:
     """What memory answers at once."""
     answers: list[Any] = []
     Deferred.fromCoroutine(coroutine).addCallback(answers.append)

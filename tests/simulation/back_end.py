@@ -38,12 +38,17 @@ class BackEnd:
                 at = self._chance.uniform(1.0, plan.storm_seconds)
             self._sim.world.after(at + self._chance.random() * 0.01, self.push)
 
+    def push_in_calm(self) -> None:
+        """Some to all that is kept: nothing excuses their loss."""
+        for _ in range(3):
+            self._sim.world.after(self._chance.uniform(5, 10), self.push)
+
     def push(self) -> None:
         """One push to somebody."""
         chance = self._chance
         self._serial += 1
         to, speed = To(all=True), 0
-        kind = chance.choice(("keys", "keys", "members", "room", "room", "room", "all", "speed"))
+        kind = chance.choice(("keys", "keys", "members", "members", "room", "room", "room", "room", "all", "speed"))
         if kind == "keys":
             to = To(keys=tuple(chance.sample(self._keys, chance.randint(1, min(3, len(self._keys))))))
         elif kind == "members":
@@ -54,7 +59,15 @@ class BackEnd:
             speed = chance.choice((2, 20))
         body = f"p{self._serial}" + "." * chance.choice((0, 0, 40, 300))
         key = f"once-{self._serial}" if chance.random() < 0.5 else ""
-        request = PushRequest(to, chance.choice(OPERATIONS), body=body, idempotency_key=key, speed=speed)
+        request = PushRequest(
+            to,
+            chance.choice(OPERATIONS),
+            body=body,
+            idempotency_key=key,
+            speed=speed,
+            keep=False if chance.random() < 0.2 else None,
+            trace=chance.random() < self._sim.plan.traced,
+        )
         self._try(request, TRIES if key else 1)
 
     def _try(self, request: PushRequest, tries: int) -> None:

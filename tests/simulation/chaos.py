@@ -7,6 +7,9 @@ from tests.simulation.rpc_network import COMET_DEADLINE_SECONDS, SILENCE_SECONDS
 if TYPE_CHECKING:
     from tests.simulation.simulation import Part, Simulation
 
+STORE_SECONDS = (
+    14.0  # after which presence is right again though its store was lost: a full cycle of renewals, and a lease
+)
 LATE_SECONDS = 6.0  # a request that was given up may be done so much later than its fault ended
 
 
@@ -33,7 +36,8 @@ class Chaos:
         self._chance = sim.world.random("chaos")
 
     def begin(self) -> None:
-        """The first fault comes some time."""
+        """The first fault comes some time; backups are made meanwhile."""
+        self._back_up()
         if self._sim.plan.faults:
             self._next()
 
@@ -52,12 +56,40 @@ class Chaos:
                 getattr(self, f"_{deed}")(self._chance.choice(parts))
         elif deed in ("cut", "block"):
             self._disconnect(deed)
+        elif deed == "store":
+            self._store(whom)
         elif deed == "jump":
             sim.world.wall_offset += self._chance.choice((-3600, -2, 2, 3600)) * self._chance.random()
             sim.world.note("chaos", f"the wall clock is {sim.world.wall_offset:.1f} s off")
         else:
             self._product(deed, whom)
         self._next()
+
+    def _back_up(self) -> None:
+        sim = self._sim
+        if sim.world.now < sim.plan.storm_seconds:
+            sim.store.back_up(sim.storage.snapshot())
+            sim.world.after(self._chance.expovariate(0.7), self._back_up)
+
+    def _store(self, deed: str) -> None:
+        """Of all of Redis: what presence has goes with the rest."""
+        sim, chance, now = self._sim, self._chance, self._sim.world.now
+        sim.world.note("chaos", f"the store {deed}")
+        restarts = deed != "lost" or chance.random() < 0.5
+        if deed == "lost":
+            sim.storage.empty()
+            sim.store.empty(restart=restarts)
+        elif deed == "goes back":
+            presence = sim.store.roll_back()
+            if presence is None:
+                return
+            sim.storage.restore(presence)
+        else:
+            sim.store.restart()
+        if restarts:
+            sim.storage.product.restart()
+        sim.excuses.add("store", now - LATE_SECONDS, now + STORE_SECONDS)
+        sim.excuses.add("late", now - LATE_SECONDS, now + 2 * LATE_SECONDS)
 
     def _crash(self, part: "Part") -> None:
         self._sim.crash(part, silent=self._chance.random() < 0.3)
@@ -106,7 +138,7 @@ class Chaos:
 
     def _product(self, name: str, deed: str) -> None:
         sim, chance = self._sim, self._chance
-        product = sim.broker.product if name == "broker" else sim.storage.product
+        product = sim.store.product if name == "broker" else sim.storage.product
         seconds = chance.uniform(0.2, 5.0)
         sim.world.note("chaos", f"{name} {deed} for {seconds:.2f} s")
         if deed == "away":
@@ -119,6 +151,6 @@ class Chaos:
         sim.world.after(seconds, self._mend, name)
 
     def _mend(self, name: str) -> None:
-        product = self._sim.broker.product if name == "broker" else self._sim.storage.product
+        product = self._sim.store.product if name == "broker" else self._sim.storage.product
         product.away, product.fail_before, product.fail_after = False, 0.0, 0.0
         self._sim.world.note("chaos", f"{name} is well")

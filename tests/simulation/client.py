@@ -39,6 +39,8 @@ class Stay:
 class Visit:
     """One connection of a client, from dialling to its end."""
 
+    version = 1
+
     def __init__(
         self, sim: "Simulation", client: "Client", comet: CometProcess, *, serial: int, key: str, mid: int
     ) -> None:
@@ -75,7 +77,19 @@ class Visit:
 
     def send(self, operation: int, body: bytes = b"") -> None:
         """A packet to the comet."""
-        self.stream.send(encode(Packet(operation, body, 1)))
+        self.stream.send(encode(Packet(operation, body, 1, self.version)))
+
+    def authenticate(self) -> None:
+        """Op 7."""
+        client = self.client
+        body = {
+            "mid": self.mid,
+            "key": self.key,
+            "room_id": client.room,
+            "platform": "sim",
+            "accepts": client.accepts,
+        }
+        self.send(Operation.AUTH, msgspec.json.encode(body))
 
     def comet_ends(self) -> None:
         """The comet's end of it is over."""
@@ -134,6 +148,8 @@ class Visit:
 class Client:
     """Somebody with a device. Lives outside of every process; everything that it does is drawn from its own chance."""
 
+    visit_type: type[Visit] = Visit
+
     def __init__(self, sim: "Simulation", *, number: int, keys: list[str], mid: int) -> None:
         self.name = f"client{number}"
         self.address = f"192.0.2.{number + 1}"
@@ -152,6 +168,10 @@ class Client:
         """Come for the first time."""
         self._sim.world.after(self._chance.random() * 3, self._dial)
 
+    def become_calm(self) -> None:
+        """From now on it stays, and does next to nothing."""
+        self.calm = True
+
     def rest(self) -> None:
         """Hang up and never come again."""
         self._resting = True
@@ -168,8 +188,17 @@ class Client:
         """It is over: come again some time."""
         if self._visit is visit:
             self._visit = None
-            pause = self._chance.choice((0.05, 0.3, 1.5, 4.0)) * self._chance.random()
+            pause = self.pause_seconds(visit) + self._chance.choice((0.05, 0.3, 1.5, 4.0)) * self._chance.random()
             self._sim.world.after(pause, self._dial)
+
+    def pause_seconds(self, visit: Visit) -> float:
+        """That it was told to stay away, at least."""
+        return 0.0
+
+    def prepare(self) -> None:
+        """It is about to dial: where does it want to be?"""
+        chance = self._chance
+        self.room = chance.choice(self._sim.plan.rooms) if chance.random() < 0.8 else ""
 
     def _dial(self) -> None:
         if self._visit is not None or self._resting or (self.calm and self._sim.taken(self._keys[0])):
@@ -181,17 +210,16 @@ class Client:
         chance, plan = self._chance, self._sim.plan
         comet = chance.choice(comets)
         if not self.calm:
-            self.room = chance.choice(plan.rooms) if chance.random() < 0.8 else ""
+            self.prepare()
             self.accepts = OPERATIONS if chance.random() < 0.8 else OPERATIONS[: chance.randrange(3)]
-        visit = self._visit = Visit(
+        visit = self._visit = self.visit_type(
             self._sim, self, comet, serial=len(self.visits) + 1, key=chance.choice(self._keys), mid=self._mid
         )
         self.visits.append(visit)
         self._sim.world.note(
             visit.name, f"dials {comet.process.name} as {visit.key or 'nobody'}/{visit.mid}, {self.room}"
         )
-        body = {"mid": visit.mid, "key": visit.key, "room_id": self.room, "platform": "sim", "accepts": self.accepts}
-        visit.send(Operation.AUTH, msgspec.json.encode(body))
+        visit.authenticate()
         self._sim.world.after(plan.limits.handshake_seconds + 2, self._give_up, visit)
 
     def _give_up(self, visit: Visit) -> None:
@@ -211,8 +239,12 @@ class Client:
         """Do something, unless calm."""
         if visit.over or self.calm:
             return
+        self.act(visit, self._chance.choice(self._sim.plan.acts))
+        self._next(visit)
+
+    def act(self, visit: Visit, act: str) -> None:
+        """Do this."""
         chance, plan, world = self._chance, self._sim.plan, self._sim.world
-        act = chance.choice(plan.acts)
         if act == "room":
             room = chance.choice(plan.rooms) if chance.random() < 0.9 else ""
             world.note(visit.name, f"asks for {room or 'no room'}")
@@ -231,7 +263,6 @@ class Client:
         elif act == "vanish":
             visit.stream.vanish(chance.uniform(1, 30))
             visit.lost("vanishes")
-        self._next(visit)
 
     def _read_not(self, visit: Visit, seconds: float) -> None:
         world = self._sim.world

@@ -6,6 +6,7 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 
+from imd.protocol.operation import Operation
 from imd.protocol.packet import walk
 from imd.transport.tcp import TcpConnection, TcpFactory
 from tests.simulation.world import Lane, Process, World
@@ -47,7 +48,9 @@ class Stream:
         if self._lost or not self.comet.alive:
             return
         assert not self._shut, "written after the end"
-        self.written_packets += sum(packet.operation >= 1000 for packet in walk(data))
+        self.written_packets += sum(
+            packet.operation >= 1000 or packet.operation == Operation.PRESENCE for packet in walk(data, extensions=True)
+        )
         self._way_bytes += len(data)
         self.world.at(self._down.arrival(), self._arrived, data)
         if self._way_bytes > self._high_bytes and self._producer is not None and not self._paused:

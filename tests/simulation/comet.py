@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from imd.comet.server import Server
-from imd.errors import ImdError
+from imd.errors import Fenced, ImdError
 from imd.interfaces import Instance, Location
 from imd.metrics import Metrics
 from imd.protocol import rpc
@@ -34,6 +34,8 @@ class CometProcess:
         self.listening = False
         self.stopped = False  # in good order
         self.busy = False  # giving up what a lost session had
+        self.fences: dict[int, int] = {}  # partition -> the highest fence of which something was taken
+        self.metrics.process.set(1, f"{name}@{self.boot}")
         self.outcomes: Counter[tuple[str, str]] = Counter()  # (target, outcome) -> what job was told
         registry = RemoteRegistry(sim.ensemble, self.process)
         self.links = MemoryLogicLinks(sim.network, self.process, registry=registry, metrics=self.metrics)
@@ -87,12 +89,24 @@ class CometProcess:
         self.stopped = True
 
     async def _push(self, batch: rpc.Batch) -> rpc.Outcomes:
-        outcomes = await self.server.push(batch)
+        newest = self.fences.get(batch.partition, 0)
+        self.fences[batch.partition] = max(newest, batch.fence)
+        words = f"batch of partition {batch.partition} with the fence {batch.fence}"
+        try:
+            outcomes = await self.server.push(batch)
+        except Fenced:
+            if batch.fence >= newest:
+                self.sim.world.fault(f"{self.process.name} refused a {words}, and no newer owner was here")
+            raise
+        if batch.fence < newest:
+            self.sim.world.fault(f"{self.process.name} delivered a {words}, after a newer owner's {newest}")
         for item, outcome in zip(batch.items, outcomes.outcomes, strict=True):
             target = item.kind.name.lower()
             self.outcomes[target, "delivered"] += outcome.delivered
             self.outcomes[target, "filtered"] += outcome.filtered
             self.outcomes[target, "scheduled"] += outcome.scheduled
+            self.outcomes[target, "duplicate"] += outcome.duplicate
+            self.outcomes[target, "deferred"] += outcome.deferred
             for reason, count in outcome.dropped:
                 self.outcomes["drop", reason] += count
         return outcomes

@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from imd.interfaces import Instance
+from imd.interfaces import Instance, Location
 from imd.job.dispatch import Dispatcher
 from imd.metrics import Metrics
 from imd.service.registration import Registration
-from tests.simulation.products import RemoteBroker, RemotePresence, RemoteRooms
+from tests.simulation.products import RemotePresence, RemoteRooms
 from tests.simulation.registry import RemoteRegistry
 from tests.simulation.rpc_network import MemoryCometLinks
+from tests.simulation.store import StoreLink
+from tests.simulation.store_remote import RemoteBroker, RemoteTimelines, RemoteTraces
 from tests.simulation.world import Process
 
 if TYPE_CHECKING:
@@ -32,8 +34,10 @@ class JobProcess:
         registry = RemoteRegistry(sim.ensemble, self.process)
         self.registration = Registration(registry=registry, clock=self.process, describe=self.describe)
         self.links = MemoryCometLinks(sim.network, self.process, registry=registry, metrics=self.metrics)
+        self.metrics.process.set(1, f"{name}@{self.boot}")
+        link = StoreLink(sim.store, self.process)
         self.dispatcher = Dispatcher(
-            broker=RemoteBroker(sim.broker, self.process, self.metrics),
+            broker=RemoteBroker(link, self.metrics),
             presence=RemotePresence(sim.storage, self.process),
             rooms=RemoteRooms(sim.storage, self.process),
             comets=self.links,
@@ -41,6 +45,9 @@ class JobProcess:
             now_ms=lambda: int(sim.world.wall() * 1000),
             metrics=self.metrics,
             settings=sim.plan.job,
+            job=Location(name, self.boot),
+            timelines=RemoteTimelines(link),
+            traces=RemoteTraces(link),
         )
 
     def describe(self) -> Instance:

@@ -3,10 +3,11 @@
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from imd.protocol.operation import Operation
 from imd.protocol.push import Push, Target
 from tests.simulation.chaos import LATE_SECONDS
 from tests.simulation.client import FOREVER, Visit
-from tests.simulation.products import Stored
+from tests.simulation.store import Stored
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -17,7 +18,7 @@ SWEEP_SECONDS = 20.0  # a paced broadcast
 
 def check(sim: "Simulation") -> int:
     """Judge every connection; answers how many deliveries had to happen."""
-    stored = sorted(sim.broker.log.values(), key=lambda entry: entry.number)
+    stored = sorted(sim.store.log.values(), key=lambda entry: entry.number)
     visits = [visit for client in sim.clients for visit in client.visits]
     bodies = {entry.push.body for entry in stored}
     checked = 0
@@ -46,9 +47,13 @@ def _words(entry: Stored) -> str:
 def _due(sim: "Simulation", visits: list[Visit], visit: Visit, entry: Stored) -> bool:
     """Whether it must have got it, with no excuse."""
     push, begin = entry.push, entry.stored_at
-    if entry.committed_at is None or visit.opened_at >= begin:
+    if entry.committed_at is None or visit.opened_at >= begin or push.operation == Operation.PRESENCE:
         return False
-    end = entry.committed_at + (SWEEP_SECONDS if push.speed else ARRIVAL_SECONDS)
+    if push.keep_count and visit.version > 1:
+        return False  # tests.simulation.kept looks at those
+    if sim.excuses.any("store", begin - ARRIVAL_SECONDS, end_of(entry)):
+        return False
+    end = end_of(entry)
     if min(visit.ended_at, visit.comet_ended_at) <= end or any(b < end and e > begin for b, e in visit.slow):
         return False
     if not _is_for(visit, push, begin, end):
@@ -68,6 +73,12 @@ def _due(sim: "Simulation", visits: list[Visit], visit: Visit, entry: Stored) ->
     if _by_policy(sim, visit):
         return False
     return push.target in (Target.ROOM, Target.ALL) or not _shared(visits, visit, end)
+
+
+def end_of(entry: Stored) -> float:
+    """When it must have been read. Precondition: it was committed."""
+    assert entry.committed_at is not None
+    return entry.committed_at + (SWEEP_SECONDS if entry.push.speed else ARRIVAL_SECONDS)
 
 
 POLICIES = ("full", "slow_consumer", "outbox_oldest", "outbox_superseded")
@@ -131,7 +142,7 @@ def _in_order(
         push = entry.push
         begin, end = entry.stored_at - LATE_SECONDS, (entry.committed_at or FOREVER) + 1
         # a paused job goes on beside the next owner; what a cut link lost may come again, and alone, with the next owner
-        disturbed = any(sim.excuses.any(name, begin, end) for name in ("job paused", visit.comet.process.name))
+        disturbed = any(sim.excuses.any(name, begin, end) for name in ("job paused", "store", visit.comet.process.name))
         if push.body not in first or entry.stored_at < visit.opened_at or push.speed or disturbed:
             continue
         if push.target is Target.ROOM or push.target is Target.ALL:

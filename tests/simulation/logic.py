@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from imd.backend.timelines_memory import TimelinesMemory
-from imd.backend.traces_memory import TracesMemory
 from imd.interfaces import Instance
 from imd.logic.ids import IdMaker
 from imd.logic.push_request import PushRequest, PushResult
 from imd.metrics import Metrics
+from imd.protocol.room_type import Send
 from imd.protocol.rpc import Method
 from imd.service.registration import Registration
-from tests.simulation.products import RemoteBroker, RemoteLeases, RemotePresence, RemoteRooms
+from tests.simulation.products import RemoteLeases, RemotePresence, RemoteRooms
 from tests.simulation.registry import RemoteRegistry
 from tests.simulation.rpc_network import MemoryRpcServer
+from tests.simulation.store import StoreLink
+from tests.simulation.store_remote import RemoteBroker, RemoteTimelines, RemoteTraces
 from tests.simulation.world import Process
 from tests.support.brain import Brain
 
@@ -37,19 +38,20 @@ class LogicProcess:
         self.busy = False  # giving up what a lost session had
         self._registry = RemoteRegistry(sim.ensemble, self.process)
         self._ids = IdMaker(now=sim.world.wall)
-        broker = RemoteBroker(sim.broker, self.process, self.metrics)
+        self.metrics.process.set(1, f"{name}@{self.boot}")
+        link = StoreLink(sim.store, self.process)
         brain = Brain(
             presence=RemotePresence(sim.storage, self.process),
             rooms=RemoteRooms(sim.storage, self.process),
             leases=RemoteLeases(sim.storage, self.process),
-            broker=broker,
-            timelines=TimelinesMemory(
-                metrics=self.metrics, now_ms=lambda: int(sim.world.wall() * 1000), make_epoch=str
-            ),
-            traces=TracesMemory(clock=self.process),
+            broker=RemoteBroker(link, self.metrics),
+            timelines=RemoteTimelines(link),
+            traces=RemoteTraces(link),
             ids=self._ids,
             now=sim.world.wall,
             metrics=self.metrics,
+            rules=sim.plan.rules,
+            to_members=Send.MEMBERS,
             name=f"logic/{name}",
         )
         connections = brain.connections
@@ -59,9 +61,15 @@ class LogicProcess:
             Method.RENEW: connections.renew,
             Method.RECEIVE: connections.receive,
             Method.HOST: connections.host,
+            Method.READ: connections.read,
+            Method.ACK: connections.ack,
+            Method.SEND: connections.send,
+            Method.REFRESH: connections.refresh,
+            Method.ATTEND: connections.attend,
         }
         self.rpc = MemoryRpcServer(sim.network, self.process, handlers=handlers, metrics=self.metrics)
         self._pusher = brain.pusher
+        self._notes = brain.notes
         self.registration = Registration(registry=self._registry, clock=self.process, describe=self.describe)
 
     def describe(self) -> Instance:
@@ -81,6 +89,7 @@ class LogicProcess:
         self.listening = False
         await self.registration.close()
         await self.rpc.close()
+        await self._notes.close()
         self.stopped = True
 
     async def push(self, requests: Sequence[PushRequest]) -> list[PushResult]:

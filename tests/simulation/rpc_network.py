@@ -314,11 +314,13 @@ class MemoryCometLinks(CometLinks):
 
 def sums(pairs: list[tuple[str, rpc.Batch, rpc.Outcomes]]) -> dict[str, int]:
     """What outcomes add up to, by the labels that job counts."""
-    total = {"delivered": 0, "filtered": 0, "scheduled": 0, "dropped": 0}
+    total = {"delivered": 0, "filtered": 0, "scheduled": 0, "dropped": 0, "duplicate": 0, "deferred": 0}
     for _, _, outcomes in pairs:
         for outcome in outcomes.outcomes:
             total["delivered"] += outcome.delivered
             total["filtered"] += outcome.filtered
             total["scheduled"] += outcome.scheduled
+            total["duplicate"] += outcome.duplicate
+            total["deferred"] += outcome.deferred
             total["dropped"] += sum(count for _, count in outcome.dropped)
     return total

@@ -10,21 +10,21 @@ from twisted.logger import ILogObserver, LogLevel, formatEvent, globalLogBeginne
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from imd.backend.broker_memory import BrokerMemory
 from imd.comet.channel import Channel
-from imd.metrics import Metrics
-from tests.simulation import aftermath, judge, ledger
+from tests.simulation import aftermath, judge, kept, ledger
 from tests.simulation.back_end import BackEnd
 from tests.simulation.chaos import LATE_SECONDS, Chaos, Excuses
 from tests.simulation.client import Client
 from tests.simulation.comet import CometProcess
 from tests.simulation.job import JobProcess
 from tests.simulation.logic import LogicProcess
+from tests.simulation.newer_client import NewerClient
 from tests.simulation.plan import LEASE_SECONDS, plan
-from tests.simulation.products import BrokerStorage, Storage
+from tests.simulation.products import Storage
 from tests.simulation.registry import SESSION_SECONDS, Coordinator, Ensemble
 from tests.simulation.rpc_network import RpcNetwork
-from tests.simulation.world import Process, World
+from tests.simulation.store import Store
+from tests.simulation.world import World
 
 Part = CometProcess | LogicProcess | JobProcess
 KINDS: dict[str, Callable[..., Part]] = {"comet": CometProcess, "logic": LogicProcess, "job": JobProcess}
@@ -55,9 +55,7 @@ class Simulation:
         self.ensemble = Ensemble(world, slow=drawn.slow)
         self.coordinator = Coordinator(self.ensemble, partitions=drawn.partitions)
         self.storage = Storage(world, lease_seconds=LEASE_SECONDS, slow=drawn.slow)
-        memory = BrokerMemory(partitions=drawn.partitions, clock=Process(world, "broker"), metrics=Metrics())
-        Deferred.fromCoroutine(memory.open())
-        self.broker = BrokerStorage(world, memory, slow=drawn.slow)
+        self.store = Store(world, partitions=drawn.partitions, head_seconds=drawn.head_seconds, slow=drawn.slow)
         self.excuses = Excuses()
         self.all_parts: list[Part] = []  # every start of every process
         self._living: dict[str, Part] = {}  # by name
@@ -65,13 +63,17 @@ class Simulation:
         count = drawn.clients
         keys = [f"key{number % max(2, count // 2) if drawn.shared_keys else number}" for number in range(count)]
         mids = [number % max(1, count - 1) for number in range(count)]
-        self.clients = [
-            Client(self, number=number, keys=[key] if key != "key0" else [key, ""], mid=mid)
+        newer = world.random("versions")
+        self.clients: list[Client] = [
+            (NewerClient if newer.random() < drawn.newer else Client)(
+                self, number=number, keys=[key] if key != "key0" else [key, ""], mid=mid
+            )
             for number, (key, mid) in enumerate(zip(keys, mids, strict=True))
         ]
         self.keys = sorted(set(keys))
         self.back_end = BackEnd(self, keys=self.keys, mids=sorted({mid for mid in mids if mid} or {1}))
         self.chaos = Chaos(self)
+        self.checked = 0  # timelines of clients that were looked at
         world.note("plan", str(drawn))
 
     def run(self) -> None:
@@ -87,9 +89,11 @@ class Simulation:
         world.run_until(drawn.storm_seconds + HEAL_SECONDS)
         world.note("storm", "is over")
         for client in self.clients:
-            client.calm = True
+            client.become_calm()
+        self.back_end.push_in_calm()
         world.run_until(drawn.storm_seconds + HEAL_SECONDS + CALM_SECONDS)
         aftermath.check_calm(self)
+        self.checked = kept.check(self)
         for client in self.clients:
             client.rest()
         world.run_until(drawn.storm_seconds + HEAL_SECONDS + CALM_SECONDS + LEAVE_SECONDS)
@@ -251,7 +255,7 @@ def simulate(seed: int) -> Verdict:
     try:
         with _ordered(), _logged(sim):
             sim.run()
-            checked = judge.check(sim)
+            checked = sim.checked + judge.check(sim)
     finally:
         gc.enable()
     story = sim.world.story
