@@ -17,6 +17,9 @@ from imd.interfaces import Clock, Timer
 from imd.metrics import Metrics
 from imd.protocol.rpc import Follow, Page
 
+EMPTY_PAGES = (
+    1_000  # in a row, for one channel, while others get the messages that one answer holds: more is no progress
+)
 FIRST_PAUSE_SECONDS = 0.5  # after a read that failed; then twice as long each time, up to ``Limits.check_seconds``
 
 
@@ -26,6 +29,7 @@ class Straggler(NamedTuple):
     channel: Channel
     timeline: str
     position: Position
+    empty: int = 0  # pages in a row that said that there is more and had none of it
 
     @property
     def gone(self) -> bool:
@@ -41,6 +45,7 @@ class CatchUp:
     - A slow client is not read for: what is not written is not held either, it is read again. So nothing here needs a bound
       but the number of positions.
     - At most one read for a position is under way. :class:`Reader` bounds how many are, of all.
+    - An answer's bytes were used up before its page: it is asked for again at once, before whoever got some.
     - Logic fails: all that failed are tried again after a pause that grows, for as long as they follow.
     - What the client knows is void: the session ends with TIMELINE_RESET. It resumes, and is told so in words.
     """
@@ -57,6 +62,7 @@ class CatchUp:
         "_metrics",
         "_reader",
         "_retry",
+        "_starved",
         "_timer",
     )
 
@@ -65,7 +71,8 @@ class CatchUp:
         self._clock = clock
         self._metrics = metrics
         self._limits = limits
-        self._due: deque[Straggler] = deque()  # to be read for; each READING, and at most once in here
+        self._due: deque[Straggler] = deque()  # to be read for; each READING, and at most once in these two
+        self._starved: deque[Straggler] = deque()  # those whose last page had nothing: they go first
         self._timer: Timer | None = None  # the next turn; None = nothing is due
         self._failed: list[Straggler] = []  # READING; tried again when ``_retry`` is due
         self._retry: Timer | None = None  # None = nothing has failed
@@ -99,19 +106,20 @@ class CatchUp:
             if timer is not None:
                 timer.cancel()
         self._timer = self._retry = None
+        self._starved.clear()
         self._due.clear()
         self._failed.clear()
 
     def _enqueue(self, straggler: Straggler) -> None:
-        self._due.append(straggler)
+        (self._starved if straggler.empty else self._due).append(straggler)
         if self._timer is None:
             self._timer = self._clock.callLater(0, self._turn)
 
     def _turn(self) -> None:
         """Ask for those that are due, so many that the reactor gets its turn."""
         self._timer = None
-        for _ in range(min(len(self._due), self._limits.deliveries_per_turn)):
-            straggler = self._due.popleft()
+        for _ in range(min(len(self._starved) + len(self._due), self._limits.deliveries_per_turn)):
+            straggler = (self._starved or self._due).popleft()
             if straggler.gone:
                 continue
             if straggler.channel.outbox.idle:
@@ -119,7 +127,7 @@ class CatchUp:
             else:
                 self._wait(straggler)
         self._reader.go()
-        if self._due and self._timer is None:
+        if (self._starved or self._due) and self._timer is None:
             self._timer = self._clock.callLater(0, self._turn)
 
     def _wait(self, straggler: Straggler) -> None:
@@ -130,7 +138,7 @@ class CatchUp:
 
     def _idle(self, straggler: Straggler) -> None:
         if not straggler.gone and straggler.position.stage is Stage.WAITING:
-            self.begin(*straggler)
+            self.begin(straggler.channel, straggler.timeline, straggler.position)
 
     def _ask(self, straggler: Straggler) -> None:
         position = straggler.position
@@ -143,7 +151,7 @@ class CatchUp:
         position = straggler.position
         if straggler.gone:
             return
-        if isinstance(answer, ImdError) or (answer.more and not answer.messages):
+        if isinstance(answer, ImdError):
             self._fail(straggler)
             return
         self._failures = 0
@@ -154,8 +162,17 @@ class CatchUp:
             claim = Follow(straggler.timeline, head, position.epoch, witnessed=True)
             self._reader.ask(claim, lambda _: self._reset(straggler))
             self._reader.go()
+        elif answer.more and not answer.messages:
+            self._ask_again(straggler)
         else:
-            self.go_on(*straggler, page=answer)
+            self.go_on(straggler.channel, straggler.timeline, straggler.position, answer)
+
+    def _ask_again(self, straggler: Straggler) -> None:
+        """It got nothing of an answer that others used up."""
+        if straggler.empty >= EMPTY_PAGES:
+            self._fail(straggler._replace(empty=0))
+        else:
+            self._enqueue(straggler._replace(empty=straggler.empty + 1))
 
     def _write(self, channel: Channel, page: Page) -> None:
         if self._last is None or self._last[0] is not page:

@@ -1,12 +1,16 @@
 """Reading what channels lack."""
 
+from collections.abc import Awaitable, Callable
+
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.comet.catch_up import EMPTY_PAGES
 from imd.comet.position import Stage
 from imd.errors import CloseReason, DeadlineExceeded
 from imd.protocol.rpc import Follow, Outcome, Page, Pages, Read
-from imd.protocol.timeline import Place
-from tests.support.following import TIMELINE, Scene
+from imd.protocol.timeline import Place, room_timeline
+from tests.support.following import TIMELINE, Member, Scene
 from tests.support.version_2 import kept_in_room
 
 
@@ -123,22 +127,64 @@ class CatchUpTests(SynchronousTestCase):
         self.assertEqual(len(self.reads()), before + 1)
 
     def test_more_and_nothing_in_it(self) -> None:
-        """Is no progress: it is tried again after a pause, not in a circle."""
+        """Others had used up the answer: it is asked for again at once."""
         self.lose(1)
-        whole = self.scene.logic.read
-
-        async def read(request: Read) -> Pages:
-            await whole(request)
-            return Pages((Page(TIMELINE, Place(2, "e"), more=True),))
-
-        self.scene.logic.read = read  # type: ignore[method-assign]  # a logic that answers so once
+        self.answer_nothing(times=3)
         self.scene.deliver(self.scene.push(b"a"))
         self.scene.turns()
-        self.assertEqual(len(self.reads()), 2)
-        self.scene.logic.read = whole  # type: ignore[method-assign]  # and then as it should
+        self.assertEqual((self.member.seqs(), self.member.stage()), ([1, 2], Stage.LIVE))
+        self.assertEqual(self.scene.clock.getDelayedCalls(), [])
+
+    def test_always_more_and_nothing_in_it(self) -> None:
+        """A store that never comes to an end is asked so often only, and again after a pause."""
+        self.lose(1)
+        whole = self.answer_nothing(times=10**6)
+        self.scene.deliver(self.scene.push(b"a"))
+        self.scene.turns(10 * EMPTY_PAGES)
+        self.assertEqual(len(self.reads()), EMPTY_PAGES + 2)
+        self.assertEqual(len(self.scene.clock.getDelayedCalls()), 1)
+        self.scene.logic.read = whole  # type: ignore[assignment, method-assign]  # as it should be
         self.scene.clock.advance(1)
         self.scene.turns()
         self.assertEqual((self.member.seqs(), self.member.stage()), ([1, 2], Stage.LIVE))
+
+    def test_who_got_nothing_goes_first(self) -> None:
+        """Each answer has a message for one: nobody gets a second page while another has got none."""
+        rooms = [f"kept://{number}" for number in range(2, 7)]
+        for room in rooms:
+            member = Member(self.scene, room, 0)
+            self.scene.directory.join(member.channel, room)
+            self.scene.begin(member, timeline=room_timeline(room))
+            self.scene.turns()
+            self.scene.follower.release(member.channel, (room_timeline(room),))
+            self.scene.keep(b"x", b"x", b"x", timeline=room_timeline(room))
+        whole, served = self.scene.logic.read, []
+
+        async def read(request: Read) -> Pages:
+            first, *others = (await whole(request)).pages
+            served.append(first.timeline[2:])
+            first = replace(first, messages=first.messages[:1], more=len(first.messages) > 1)
+            return Pages((first, *(replace(page, messages=(), more=True) for page in others)))
+
+        self.scene.logic.read = read  # type: ignore[method-assign]  # one message an answer, for who stands first
+        self.scene.deliver(*(kept_in_room(3, b"x", room=room) for room in rooms))
+        self.scene.turns(50)
+        self.assertEqual([sorted(served[start : start + 5]) for start in (0, 5, 10)], [rooms] * 3)
+        self.assertEqual((len(served), self.scene.clock.getDelayedCalls()), (15, []))
+
+    def answer_nothing(self, times: int) -> Callable[[Read], Awaitable[Pages]]:
+        """The next answers have no room for messages. Answers what logic does else."""
+        whole, left = self.scene.logic.read, [times]
+
+        async def read(request: Read) -> Pages:
+            if not left[0]:
+                return await whole(request)
+            left[0] -= 1
+            await whole(request)
+            return Pages(tuple(Page(follow.timeline, Place(2, "e"), more=True) for follow in request.follows))
+
+        self.scene.logic.read = read  # type: ignore[method-assign]  # a logic that answers so
+        return whole
 
     def test_another_epoch(self) -> None:
         """The store has another numbering: the session ends, and resumes."""
