@@ -250,8 +250,11 @@ class Server:
         """End what is overdue and release what lingered; come back at once when there may be more."""
         edge = self._edge
         now = self._clock.seconds()
-        late = edge.handshakes.due(now, SWEEP_LIMIT)
-        idle = edge.heartbeats.due(now, SWEEP_LIMIT)
+        stood_still = now - self._look_at > STANDSTILL_SECONDS
+        # what clients sent while this process stood still is yet to be read: whether they are late, the next look says
+        limit = 0 if stood_still else SWEEP_LIMIT
+        late = edge.handshakes.due(now, limit)
+        idle = edge.heartbeats.due(now, limit)
         expired = edge.expiries.due(self._now_ms(), SWEEP_LIMIT)
         for session in late:
             session.close(CloseReason.HANDSHAKE_TIMEOUT)
@@ -260,7 +263,7 @@ class Server:
         for session in expired:
             session.close(CloseReason.TOKEN_EXPIRED)
         released = edge.interest.sweep(now, SWEEP_LIMIT)
-        if now - self._look_at > STANDSTILL_SECONDS:
+        if stood_still:
             edge.follower.check_all()
         more = SWEEP_LIMIT in (len(late), len(idle), len(expired), released)
         self._look_in(0 if more else SWEEP_SECONDS)

@@ -107,6 +107,18 @@ class DeadlineTests(SynchronousTestCase):
         self.comet.clock.pump([1] * 21)
         self.assertEqual(beating.closes, [CloseReason.HEARTBEAT_TIMEOUT])
 
+    def test_stood_still(self) -> None:
+        """Whoever sent op 2 while this process stood still is not ended for it: a look that is late leaves the verdict to the
+        next one."""
+        beating, silent, coming = self.comet.client("a"), self.comet.client("b"), self.comet.accept()
+        self.comet.clock.rightNow += 30
+        self.comet.clock.advance(0)
+        send(beating, 2)
+        self.assertEqual((beating.closes, silent.closes, coming.closes), ([], [], []))
+        self.comet.clock.pump([1] * 2)
+        self.assertEqual((beating.closes, silent.closes), ([], [CloseReason.HEARTBEAT_TIMEOUT]))
+        self.assertEqual(coming.closes, [CloseReason.HANDSHAKE_TIMEOUT])
+
     def test_timers(self) -> None:
         """As many as without clients."""
         for number in range(50):
