@@ -43,14 +43,15 @@ class Page:
             rows += [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
         return rows
 
-    def blocks(self, language: str) -> list[str]:
-        """The code blocks of a language, in order."""
-        return [body for _, name, body in _BLOCK.findall(self.text) if name == language]
+    def blocks(self, language: str, heading: str = "") -> list[str]:
+        """The code blocks of a language, in order; of one section, if it is named."""
+        text = self.section(heading) if heading else self.text
+        return [body for _, name, body in _BLOCK.findall(text) if name == language]
 
-    def examples(self) -> list[Example]:
-        """Every command of its console blocks, in order."""
+    def examples(self, heading: str = "") -> list[Example]:
+        """Every command of its console blocks, in order; of one section, if it is named."""
         examples: list[Example] = []
-        for block in self.blocks("console"):
+        for block in self.blocks("console", heading):
             for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
                 command, _, answer = part.partition("\n")
                 examples.append(Example(command, answer.strip()))

@@ -17,7 +17,8 @@ COMMAND_SECONDS = 20.0
 
 
 class Terminal:
-    """What the pages call 127.0.0.1:3101, 3102, 3111 and 3190 is an imd of its own, on free ports; /etc/imd is its folder."""
+    """What the pages call 127.0.0.1:3101, 3102, 3111 and 3190 is an imd of its own, on free ports; /etc/imd is its folder, and
+    so is that of places (``21.json``)."""
 
     def __init__(self) -> None:
         self.imd = Twistd(sets=["admin.listen=127.0.0.1:0"]).start()
@@ -93,7 +94,9 @@ class Terminal:
         }
 
     def _here(self, text: str) -> str:
-        text = text.replace("/etc/imd/", f"{self.imd.folder}/")
+        text = text.replace("/etc/imd/", f"{self.imd.folder}/").replace(
+            "--keep-place ", f"--keep-place {self.imd.folder}/"
+        )
         return re.sub(r"127\.0\.0\.1:(3101|3102|3111|3190)", lambda found: f"127.0.0.1:{self._ports[found[1]]}", text)
 
     def _port(self, pattern: str) -> str:

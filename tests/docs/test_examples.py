@@ -25,7 +25,7 @@ class ExampleTests(SynchronousTestCase):
         cls.terminal.end()
 
     def test_pages(self) -> None:
-        """Every command of every page does what stands below it; listeners are the next test's."""
+        """Every command of every page does what stands below it; listeners are the next two tests'."""
         for path in PAGES:
             page = Page(str(path.relative_to(ROOT)))
             for example in page.examples():
@@ -35,9 +35,8 @@ class ExampleTests(SynchronousTestCase):
 
     def test_the_first_push(self) -> None:
         """Who listens as README.md says gets each of the pushes that follow there."""
-        examples = Page("README.md").examples()
-        listening = next(example for example in examples if "imdctl listen" in example.command)
-        pushes = examples[examples.index(listening) + 1 :]
+        listening, *pushes = Page("README.md").examples("A first push")
+        self.assertIn("imdctl listen", listening.command)
         self.assertEqual(len(pushes), 3, "imdctl push, goim's way, and JSON")
         listener = self.terminal.start(listening.command)
         self.addCleanup(_end, listener)
@@ -45,6 +44,16 @@ class ExampleTests(SynchronousTestCase):
         for push in pushes:
             self.terminal.check(push)
             self.assertEqual(listener.stdout.readline(), "1000 hello\n", push.command)
+
+    def test_away_and_back(self) -> None:
+        """Who was away gets what came meanwhile, as README.md has it: numbered, once, and nothing more."""
+        terminal = Terminal()  # in which nobody has pushed to this member yet
+        self.addCleanup(terminal.end)
+        examples = Page("README.md").examples("Away, and back")
+        for example in examples:
+            terminal.check(example)
+        again = examples[-1].command.replace("--count 2", "--timeout 1")
+        self.assertEqual(terminal.run(again), "", "it has had them")
 
     def test_the_greeting(self) -> None:
         """What imd says when it is ready can be pasted."""
