@@ -5,7 +5,7 @@ from typing import Any, TypeVar, cast
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 
@@ -114,6 +114,8 @@ async def _open(endpoint: IStreamClientEndpoint, factory: Factory) -> ClientTcp 
         link = cast(ClientTcp | ClientWebSocket, await endpoint.connect(factory))
     except ValueError as error:  # Twisted's word for a host that no name can have
         raise ConfigError(str(error)) from None
+    except ConnectingCancelledError:  # Twisted's word for it while TCP is under way
+        raise CancelledError from None
     try:
         await link.opened
     except CancelledError:

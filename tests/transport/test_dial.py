@@ -6,7 +6,7 @@ from typing import Any
 
 from OpenSSL.SSL import Error as TlsError
 from twisted.internet import reactor as global_reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
@@ -29,6 +29,7 @@ from imd.transport.tcp import TcpFactory
 from imd.transport.websocket import WebSocketFactory
 from tests.support.certificates import make_certificates
 from tests.support.listening_comet import ListeningComet
+from tests.support.ports import reserve_port
 from tests.support.reactor import eventually
 from tests.support.scripted_session import ScriptedSession
 
@@ -86,6 +87,17 @@ class DialTests(TestCase):
                 await gone
 
         return Deferred.fromCoroutine(run())
+
+    def test_cancelled(self) -> Deferred[None]:
+        """Between two tries to connect it ends as what it is: Twisted has a word of its own for it then."""
+
+        async def work() -> None:
+            closed = f"tcp://127.0.0.1:{reserve_port()}"
+            dialling = Deferred.fromCoroutine(dial(closed, reactor=reactor))
+            reactor.callLater(0.05, dialling.cancel)  # Twisted waits 0.3 seconds for another address of the same name
+            await self.assertFailure(dialling, CancelledError)
+
+        return self.run_to_end(work())
 
     def test_every_transport(self) -> Deferred[None]:
         """Authenticate, ask, receive merged pushes, close: the same over each."""
