@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as TimedOut
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -21,6 +22,7 @@ from imd.interfaces import Clock, Sighting, Witness
 from imd.metrics import Metrics
 
 RECALL_SECONDS = 0.5  # between two tries to reach the witness
+WAIT_SECONDS = 2.0  # of a call that must know what the witness says
 
 
 class RedisPartitions:
@@ -55,6 +57,7 @@ class RedisPartitions:
         "_role",
         "_seen",
         "_unlisten",
+        "_waiting",
         "_wanted_again",
         "_witness",
         "number",
@@ -86,6 +89,7 @@ class RedisPartitions:
         self._open = False
         self._recalling: Deferred[None] | None = None  # None without a witness
         self._recalled = False  # before that, a note would wipe out what is to be recalled
+        self._waiting: list[Deferred[None]] = []  # calls that wait for it
         self._looking: Deferred[None] | None = None  # while all partitions are being looked at
         self._wanted_again = False  # something new has happened meanwhile
         self._unlisten: Callable[[], None] = lambda: None
@@ -110,6 +114,8 @@ class RedisPartitions:
         for work in (self._recalling, self._looking):
             if work is not None:
                 work.cancel()
+        for waiting in tuple(self._waiting):
+            waiting.errback(Unavailable("this process is stopping"))
 
     def trouble(self) -> str | None:
         """None: that Redis is away is said by its link."""
@@ -139,6 +145,21 @@ class RedisPartitions:
         news, *answer = await role.run(call, script, ours, lane=lane, tell_run=True)
         self._learn(partition, told, news)
         return list(answer)
+
+    async def recalled(self) -> None:
+        """When it returns, every script tells also what was seen before this process began: only then is it proven that nothing
+        is missing. Raises :class:`Unavailable` when the witness does not say so soon."""
+        if self._recalling is None or self._recalled:
+            return
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        waiting.addTimeout(WAIT_SECONDS, cast(IReactorTime, self._clock))
+        try:
+            await waiting
+        except TimedOut:
+            raise Unavailable("what was seen of the store before is not known yet") from None
+        finally:
+            self._waiting.remove(waiting)
 
     async def look(self, role: RedisRole, call: str) -> list[list[int]]:
         """[committed, kept, acked, expired] of each partition since it began, and what it has seen."""
@@ -180,6 +201,8 @@ class RedisPartitions:
             if 0 <= partition < self.number:
                 self._seen[partition].recall(sightings)
         self._recalled = True
+        for waiting in tuple(self._waiting):
+            waiting.callback(None)
         for partition, seen in enumerate(self._seen):
             witness.note(partition, seen.all())
         self.look_soon()

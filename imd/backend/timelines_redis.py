@@ -14,7 +14,7 @@ from imd.backend.redis_partitions import RedisPartitions, gather
 from imd.backend.redis_role import RedisRole
 from imd.backend.redis_script import RedisScript, load_script
 from imd.backend.timelines import DEVICES, PAGE_BYTES
-from imd.errors import TimelineUnavailable
+from imd.errors import TimelineUnavailable, Unavailable
 from imd.interfaces import Clock, Swept, Totals
 from imd.metrics import Metrics
 from imd.protocol.push import partition_of
@@ -54,7 +54,12 @@ class TimelinesRedis:
         self._sweep = _script("sweep")
 
     async def read(self, follows: Sequence[Follow]) -> list[Page]:
-        """See :class:`imd.interfaces.Timelines`. One script a partition, all under way together."""
+        """See :class:`imd.interfaces.Timelines`. One script a partition, all under way together; none before the witness of
+        the store has spoken."""
+        try:
+            await self._store.recalled()
+        except Unavailable as error:
+            raise TimelineUnavailable(str(error)) from error
         shares = self._shares([follow.timeline for follow in follows])
         work = [
             Deferred.fromCoroutine(self._read_share(partition, [follows[number] for number in share], len(follows)))

@@ -10,7 +10,7 @@ from imd.backend.broker_redis import BrokerRedis
 from imd.backend.redis_partitions import RedisPartitions
 from imd.backend.timelines_redis import TimelinesRedis
 from imd.backend.witness_memory import WitnessMemory
-from imd.errors import Unavailable
+from imd.errors import TimelineUnavailable, Unavailable
 from imd.interfaces import Sighting
 from imd.metrics import Metrics
 from imd.protocol.push import Push, Target, partition_of
@@ -297,6 +297,33 @@ class RedisPartitionsTests(RedisCase):
         await self.until(lambda: witness.away < 0 and not one.store._looking)
         self.assertEqual(witness.away, -1)
         self.assertGreater((await one.keep(1)).epoch, "7ffffffffff0000")
+
+    async def test_reads_wait_for_the_witness(self) -> None:
+        """Nothing is claimed to be all there before whoever may know better has spoken; a push need not wait."""
+        one = await self.member()
+        place = await one.keep(1)
+        slow = AwayWitness(1)
+        slow.note(0, [Sighting("7ffffffffff0000", "abcd", 9)])
+        two = await self.member(witness=slow, opened=True)
+        reading = Deferred.fromCoroutine(two.page(place))
+        self.assertEqual((await two.keep(2)).epoch, place.epoch)
+        self.assertFalse(reading.called)
+        self.assertFalse((await reading).recovered)
+        self.assertEqual(two.losses, {("lost",): 1})
+
+    async def test_reads_do_not_wait_for_long(self) -> None:
+        """A witness that stays away makes them unavailable; so does an end."""
+        one = await self.member(witness=AwayWitness(1000), opened=True)
+        await one.keep(1)
+        reading = [Deferred.fromCoroutine(one.page(Place(0, "e"))) for _ in range(2)]
+        for each in reading:
+            with self.assertRaisesRegex(TimelineUnavailable, "not known yet"):
+                await each
+        closing = Deferred.fromCoroutine(one.page(Place(0, "e")))
+        await one.store.close()
+        with self.assertRaisesRegex(TimelineUnavailable, "stopping"):
+            await closing
+        self.assertEqual(one.store._waiting, [])
 
     async def test_closing_ends_it(self) -> None:
         """Nothing goes on behind the caller's back."""
