@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import chain, islice
+from itertools import chain, islice, zip_longest
 
 from twisted.internet.defer import Deferred
 
@@ -197,13 +197,13 @@ class Delivery:
         )
         match item.kind:
             case Kind.KEYS:
-                parcel.channels = self._find(item.keys, parcel.tally)
+                parcel.channels = self._find(item, parcel.tally)
             case Kind.ROOM:
                 parcel.channels = chain.from_iterable(self._directory.members(item.room))
             case Kind.ALL if item.speed <= 0:
                 parcel.channels = chain.from_iterable(self._directory.channels())
             case Kind.KICK:
-                for channel in self._find(item.keys[:1], parcel.tally):
+                for channel in islice(self._find(item, parcel.tally), 1):
                     self._kick(channel, item.reason)
         return load
 
@@ -211,10 +211,11 @@ class Delivery:
         place = item.places[0] if item.kind is Kind.ROOM and item.places else None
         return Hops(now_ms=self._now_ms, process=self._process, room=item.room, place=place)
 
-    def _find(self, keys: Sequence[str], tally: Tally) -> Iterator[Channel]:
-        for key in keys:
+    def _find(self, item: Item, tally: Tally) -> Iterator[Channel]:
+        """Those of its keys that are here, and still their members'."""
+        for key, mid in zip_longest(item.keys, item.mids):
             channel = self._directory.find(key)
-            if channel is None:
+            if channel is None or (mid is not None and channel.mid != mid):
                 tally.unknown.append(key)
             else:
                 yield channel

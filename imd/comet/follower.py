@@ -1,6 +1,7 @@
 """Follower: the timelines that channels follow, from the first page to the last."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from sys import intern
 
 from twisted.internet.defer import Deferred
@@ -150,9 +151,9 @@ class Follower:
             if item.kind is Kind.ROOM:
                 self._inspection.expect_room(item.room, item.places[-1])
             else:
-                for key, place in zip(item.keys, item.places, strict=True):
+                for key, place, mid in zip_longest(item.keys, item.places, item.mids):
                     channel = self._directory.find(key)
-                    if channel is not None:
+                    if channel is not None and mid in (None, channel.mid):
                         self._inspection.expect_inbox(channel, place)
 
     def _found_behind(self, channel: Channel, timeline: str, position: Position) -> None:

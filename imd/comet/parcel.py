@@ -82,7 +82,13 @@ class Parcel:
 
 def size_of(item: Item) -> int:
     """What an item costs while it waits, in bytes."""
-    return ITEM_BYTES + len(item.packets) + sum(len(key) + 64 for key in item.keys) + 128 * len(item.places)
+    return (
+        ITEM_BYTES
+        + len(item.packets)
+        + sum(len(key) + 64 for key in item.keys)
+        + 128 * len(item.places)
+        + 16 * len(item.mids)
+    )
 
 
 def trouble_of(item: Item) -> str | None:
@@ -93,4 +99,6 @@ def trouble_of(item: Item) -> str | None:
         return f"{len(item.places)} places for {item.count} packets"
     if item.places and item.kind is not Kind.ROOM and (len(item.places) != len(item.keys) or item.count != 1):
         return f"{len(item.places)} places for {item.count} packets to {len(item.keys)} keys"
+    if item.mids and len(item.mids) != len(item.keys):
+        return f"{len(item.mids)} members for {len(item.keys)} keys"
     return None

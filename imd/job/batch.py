@@ -15,6 +15,7 @@ MAX_BATCH_BYTES = 1024 * 1024  # of packets and keys in a request: well below th
 MAX_BATCH_ITEMS = 1_000
 MAX_ITEM_KEYS = 10_000
 PLACE_BYTES = 40  # a place (an epoch is some 30 bytes), or a mark
+MID_BYTES = 9  # a member's id, at most
 MAX_MERGED_BYTES = 64 * 1024  # of one item: every receiver's outbox takes it whole
 
 K = TypeVar("K")
@@ -69,4 +70,5 @@ def take(queue: deque[Parcel]) -> list[Parcel]:
 def _size(item: Item) -> int:
     """About its bytes in MessagePack."""
     named = sum(len(key) + 2 for key in item.keys)
-    return len(item.packets) + len(item.room) + named + PLACE_BYTES * (len(item.places) + len(item.marks)) + 32
+    marked = PLACE_BYTES * (len(item.places) + len(item.marks)) + MID_BYTES * len(item.mids)
+    return len(item.packets) + len(item.room) + named + marked + 32

@@ -250,4 +250,5 @@ def _keys_item(delivery: Delivery, keys: Sequence[str], mids: Mapping[str, int])
         marks=_marks([delivery]),
         places=places,
         traced=delivery.traced,
+        mids=tuple(mids[key] for key in keys) if mids else (),
     )

@@ -241,6 +241,8 @@ class Item(Value, frozen=True, gc=True):
     places: tuple[Place, ...] = ()
     traced: bool = False  # the outcome shall say what became of each key, or channel: its count is 1 then
     reason: int = 0  # KICK: the code of the close reason; 0 = the key may be a newer connection's
+    # KEYS of members: whose each key is. Who has one of them by now and is another member is not meant: the key is unknown.
+    mids: tuple[int, ...] = ()
 
 
 class Batch(Value, frozen=True, gc=True):

@@ -457,6 +457,19 @@ class KeptTests(SynchronousTestCase):
         (outcome,) = self.comet.push(kept_for_keys(b"x", {"b": 1}, traced=True)) or []
         self.assertEqual([(hop.timeline, hop.seq, hop.step) for hop in outcome.hops], [("m:4", 1, Step.WRITTEN)])
 
+    def test_a_key_of_another_member_by_now(self) -> None:
+        """It is not meant: neither what is private nor its place goes to whoever has the key now, in either version."""
+        older, newer = self.member("a", version=1, mid=5), self.member("b", mid=5)
+        item = msgspec.structs.replace(kept_for_keys(b"x", {"a": 1, "b": 1}), mids=(4, 4))
+        self.settle()
+        self.assertEqual(self.comet.push(item), [Outcome(unknown=("a", "b"))])
+        live = msgspec.structs.replace(item, places=())
+        self.settle()
+        self.assertEqual(self.comet.push(live), [Outcome(unknown=("a", "b"))])
+        self.assertEqual((older.written, newer.written), (b"", b""))
+        self.settle()
+        self.assertEqual(self.comet.push(msgspec.structs.replace(item, mids=(5, 5))), [Outcome(delivered=2)])
+
     def test_slow_by_policy(self) -> None:
         """What a policy drops is a gap that the client sees; what follows is delivered."""
         comet = self.comet = Comet(
@@ -475,8 +488,10 @@ class KeptTests(SynchronousTestCase):
         self.assertEqual(comet.dropped("outbox_oldest"), 2)
 
     def test_bad_items(self) -> None:
-        """Places that do not fit are refused, and nothing is taken."""
+        """Places, or members, that do not fit are refused, and nothing is taken."""
         item = msgspec.structs.replace(kept_in_room(1, b"x", b"y"), places=(Place(1, "e"),))
+        self.failureResultOf(self.push(item), BadRequest)
+        item = msgspec.structs.replace(kept_for_keys(b"x", {"b": 1}), mids=(4, 5))
         self.failureResultOf(self.push(item), BadRequest)
         self.assertEqual(self.comet.metrics.items_taken.value(), 0)
 

@@ -32,6 +32,7 @@ class TargetTests(JobTestCase):
         self.push(Target.MEMBERS, mids=(7,))
         self.assertEqual([item.keys for item in self.a.items], [("phone",)])
         self.assertEqual([item.keys for item in self.b.items], [("laptop",)])
+        self.assertEqual([item.mids for item in self.b.items], [(7,)])
         self.end(dispatcher)
 
     def test_a_room_goes_to_its_hosts_only(self) -> None:

@@ -18,8 +18,8 @@ EXAMPLES: dict[rpc.Value, list[object]] = {
     rpc.Renewed(True, ("k",), (("t://r", 3),)): [True, ["k"], [["t://r", 3]]],
     rpc.Receive("s", "k", 2, 1000, b"b", "t://r"): ["s", "k", 2, 1000, b"b", "t://r"],
     rpc.Host("s", 1, "t://r", False): ["s", 1, "t://r", False],
-    rpc.Batch("s", 1, (rpc.Item(rpc.Kind.ROOM, b"p", 2, 3, ("k",), "t://r", 4, ((5, 6),), (Place(7, "e"),), True, 8),)): [
-        "s", 1, [[2, b"p", 2, 3, ["k"], "t://r", 4, [[5, 6]], [[7, "e"]], True, 8]],
+    rpc.Batch("s", 1, (rpc.Item(rpc.Kind.ROOM, b"p", 2, 3, ("k",), "t://r", 4, ((5, 6),), (Place(7, "e"),), True, 8, (9,)),)): [
+        "s", 1, [[2, b"p", 2, 3, ["k"], "t://r", 4, [[5, 6]], [[7, "e"]], True, 8, [9]]],
     ],
     rpc.Outcomes((rpc.Outcome(1, 2, 3, (("slow", 4),), ("k",), 5, 6, (Hop(Step.WRITTEN, 7, "p", "m:1", 8, 1, "d", "r"),)),)): [
         [[1, 2, 3, [["slow", 4]], ["k"], 5, 6, [["written", 7, "p", "m:1", 8, 1, "d", "r", ""]]]],
