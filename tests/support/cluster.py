@@ -17,8 +17,8 @@ SESSION_SECONDS = 2
 class Cluster:
     """Makes its processes; each knows the others by ZooKeeper alone. ``end`` leaves nothing."""
 
-    def __init__(self, **sections: dict[str, Any]) -> None:
-        self.redis = RedisServer()
+    def __init__(self, *, durable: bool = False, **sections: dict[str, Any]) -> None:
+        self.redis = RedisServer(appendonly=durable)  # whether its data outlive it
         self.zookeeper = ZooKeeperServer()
         self.processes: dict[str, Twistd] = {}  # by id
         self._sections = sections  # of everybody's configuration

@@ -109,6 +109,20 @@ class RedisServer:
         if os.path.exists(self.path):
             os.unlink(self.path)
 
+    def copy(self) -> str:
+        """Its data as of now, with ``appendonly``, for :meth:`restore`; answers the folder. Precondition: it runs."""
+        copy = tempfile.mkdtemp(prefix="copy-", dir=self.folder)
+        self.pause()
+        shutil.copytree(self._data, copy, dirs_exist_ok=True)
+        self.resume()
+        return copy
+
+    def restore(self, copy: str | None) -> None:
+        """Put an older copy in the place of its data, or nothing (None). Precondition: it was killed."""
+        shutil.rmtree(self._data)
+        if copy is not None:
+            shutil.copytree(copy, self._data)
+
     def pause(self) -> None:
         """SIGSTOP: the kernel accepts connections and bytes, and nobody answers."""
         assert self._process is not None
@@ -125,6 +139,10 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def _data(self) -> str:
+        return f"{self.folder}/appendonlydir"
 
     def _answers(self) -> bool:
         """Whether it begins to answer before it exits."""
