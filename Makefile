@@ -1,11 +1,12 @@
 # What README.md and CONTRIBUTING.md tell people to type. `make` alone explains.
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate lint format tox dev test-needs clean
+.PHONY: help run test simulate kill-matrix lint format tox dev test-needs clean
 
 VENV ?= .venv
 PYTHON ?=
 ARGS ?=
 SEEDS ?= 1000
+CLIENTS ?= 1000
 ENVS ?= ALL
 PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --prefer-binary -c constraints.txt
 
@@ -22,6 +23,7 @@ help:
 	@echo '             make run ARGS="--config etc/imd.toml --set comet.tcp=127.0.0.1:4101"'
 	@echo 'make test    install what the tests need and run all of them; ARGS="tests/comet -k room" for some'
 	@echo 'make simulate  clusters in storms, on a fake clock: SEEDS=10000, or SEEDS=17-17 for the story of one'
+	@echo 'make kill-matrix  each process killed and stopped under load; CLIENTS=100, VICTIMS="comet Redis" for less'
 	@echo 'make lint    ruff, mypy --strict and the rules of the house (tests/test_architecture.py)'
 	@echo 'make format  let ruff put the code into shape'
 	@echo 'make tox     the tests on every Python from 3.11 to 3.13 that is here; ENVS=py313 for one'
@@ -38,6 +40,9 @@ test: $(VENV)/.installed-dev test-needs
 
 simulate: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m tests.simulation $(SEEDS) $(ARGS)
+
+kill-matrix: $(VENV)/.installed-dev test-needs
+	CLIENTS=$(CLIENTS) VICTIMS="$(VICTIMS)" $(VENV)/bin/python -m pytest -s tests/system/test_kill_matrix.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -25,6 +25,7 @@ class PushLoad:
         self._targets = targets
         self._rate = rate
         self.accepted: dict[str, list[bytes]] = {name: [] for name in targets}  # bodies in order
+        self.accepted_at: dict[bytes, float] = {}  # body -> when the answer came, the reactor's seconds
         self.refused: list[str] = []  # what came instead of a 200
         self.longest_seconds = 0.0  # that a push took, all its tries
         self._stopping = False
@@ -61,6 +62,7 @@ class PushLoad:
                 while not await self._push(self.logics[turn % len(self.logics)], push):
                     turn += 1
                 self.accepted[name].append(body.encode())
+                self.accepted_at[body.encode()] = reactor.seconds()
                 took = reactor.seconds() - began
                 self.longest_seconds = max(self.longest_seconds, took)
                 await deferLater(reactor, max(0.0, 1 / self._rate - took))
