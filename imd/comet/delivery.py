@@ -71,7 +71,7 @@ class Delivery:
         clock: Clock,
         metrics: Metrics,
         limits: Limits,
-        kick: Callable[[Channel, int], None],
+        kick: Callable[[str, int], bool],
         follower: Follower,
         now_ms: Callable[[], int],
         process: str,
@@ -80,9 +80,8 @@ class Delivery:
         self._clock = clock
         self._metrics = metrics
         self._limits = limits
-        self._kick = (
-            kick  # told which channel shall go, and the code of the close reason; 0 = it may be another server's
-        )
+        # Told whose channel shall go, and the code of the close reason; 0 = it may be another server's. False: it has none
+        self._kick = kick
         self._follower = follower
         self._now_ms = now_ms
         self._process = process  # "comet/c1", for traces
@@ -203,8 +202,7 @@ class Delivery:
             case Kind.ALL if item.speed <= 0:
                 parcel.channels = chain.from_iterable(self._directory.channels())
             case Kind.KICK:
-                for channel in islice(self._find(item, parcel.tally), 1):
-                    self._kick(channel, item.reason)
+                parcel.tally.unknown += [key for key in item.keys[:1] if not self._kick(key, item.reason)]
         return load
 
     def _hops(self, item: Item) -> Hops:

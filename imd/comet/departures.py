@@ -19,11 +19,12 @@ AT_ONCE = 200  # requests under way; a comet that stops has 15,000 to tell
 class _Entering:
     """Handshakes under way with one key."""
 
-    __slots__ = ("count", "owed", "turn")
+    __slots__ = ("count", "kicked", "owed", "turn")
 
     def __init__(self) -> None:
         self.count = 0
         self.turn = DeferredLock()
+        self.kicked: int | None = None  # the code of a kick that came meanwhile, when no channel had the key
         self.owed: set[int] = set()  # members whose connection with this key ended meanwhile
 
 
@@ -41,6 +42,8 @@ class Departures:
     - A renewal that lists the key is under way (``pin``): the end is told after it, for a renewal enters what is missing. A
       handshake waits for it too (``settle``), and none lists a key with a handshake (``entering``): it names the member of the
       older connection, and would put that one in the newer one's place.
+    - A kick came for a key that no channel here has: presence named the connection before the directory does. Whoever gets in
+      with the key is kicked then.
     - The key came from logic, so that nobody could wait for it, or a late ``disconnect`` did harm: after each one, a channel
       that has the key is handed to ``reassert``.
 
@@ -55,6 +58,7 @@ class Departures:
         "_entering",
         "_flights",
         "_gate",
+        "_kick",
         "_limit",
         "_logic",
         "_pinned",
@@ -76,6 +80,7 @@ class Departures:
         work: Work,
         limit: int,
         reassert: Callable[[Channel], None],
+        kick: Callable[[Channel, int], None],
     ) -> None:
         self._server = server
         self._boot = boot
@@ -84,6 +89,7 @@ class Departures:
         self._work = work
         self._limit = limit  # departures under way, pauses included
         self._reassert = reassert  # given a channel whose entry may be gone
+        self._kick = kick  # given one that must go, and the code of the close reason
         self._entering: dict[str, _Entering] = {}
         self._flights: dict[str, list[Deferred[None]]] = {}  # key with a request under way -> who waits for its end
         self._pinned: dict[str, int] = {}  # key -> renewals under way that list it
@@ -121,12 +127,20 @@ class Departures:
         """The handshake is over. ``mid``: presence may hold this member's entry for it; None: it does not, or it should."""
         entering = self._entering[key]
         entering.count -= 1
+        if entering.kicked is not None and (channel := self._directory.find(key)) is not None:
+            code, entering.kicked = entering.kicked, None
+            self._kick(channel, code)
         if mid is not None:
             entering.owed.add(mid)
         if not entering.count:
             del self._entering[key]
             for owed in entering.owed:
                 self.leave(key, owed)
+
+    def kick(self, key: str, code: int) -> None:
+        """logic wants the connection with this key out, and no channel has it."""
+        if key in self._entering:
+            self._entering[key].kicked = code
 
     def leave(self, key: str, mid: int) -> None:
         """A connection that presence names ended; it is out of the directory."""

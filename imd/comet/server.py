@@ -80,6 +80,7 @@ class Server:
             work=work,
             limit=limits.departures,
             reassert=self._check,
+            kick=self._kick_channel,
         )
         follower = Follower(
             server=server,
@@ -230,7 +231,16 @@ class Server:
         """Somebody says that this channel may be another server's by now. A word can be late, so presence is asked."""
         self._edge.work.start(self._edge.renewal.check(channel))
 
-    def _kick(self, channel: Channel, code: int) -> None:
+    def _kick(self, key: str, code: int) -> bool:
+        """Whether a channel has the key; one whose handshake is under way is kicked when it is in."""
+        channel = self._edge.directory.find(key)
+        if channel is None:
+            self._edge.departures.kick(key, code)
+            return False
+        self._kick_channel(channel, code)
+        return True
+
+    def _kick_channel(self, channel: Channel, code: int) -> None:
         """logic wants it out for the close reason of this code; 0, or one that is newer than this code, is a word only."""
         reason = REASONS.get(code)
         if reason is None:

@@ -21,6 +21,7 @@ class DeparturesTests(SynchronousTestCase):
         self.logic = FakeLogic()
         self.directory = Directory(buckets=2)
         self.reasserted: list[Channel] = []
+        self.kicked: list[tuple[Channel, int]] = []
         self.departures = Departures(
             server=SERVER,
             boot=BOOT,
@@ -29,6 +30,7 @@ class DeparturesTests(SynchronousTestCase):
             work=Work(clock=self.clock),
             limit=300,
             reassert=self.reasserted.append,
+            kick=lambda channel, code: self.kicked.append((channel, code)),
         )
 
     def told(self) -> list[tuple[str, int]]:
@@ -118,6 +120,23 @@ class DeparturesTests(SynchronousTestCase):
         self.directory.put(newcomer)
         self.logic.release(Disconnect)
         self.assertEqual(self.reasserted, [newcomer])
+
+    def test_kicked_before_it_is_in(self) -> None:
+        """The kick is for whoever gets in with the key, once; it is forgotten when nobody does, or no handshake runs."""
+        self.departures.kick("k", 7)
+        for gets_in in (False, True, True):
+            self.departures.enter("k")
+            self.departures.kick("k", 8 if gets_in else 6)
+            newcomer = channel("k")
+            if gets_in:
+                self.directory.put(newcomer)
+            self.departures.left("k", None)
+            self.assertEqual(self.kicked, [(newcomer, 8)] if gets_in else [])
+            self.departures.enter("k")
+            self.departures.left("k", None)
+            self.assertEqual(len(self.kicked), int(gets_in))
+            self.kicked.clear()
+            self.directory.remove(newcomer)
 
     def test_pinned(self) -> None:
         """A renewal that lists the key would enter it again: the end is told after it."""

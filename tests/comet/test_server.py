@@ -16,6 +16,7 @@ from imd.protocol.rpc import (
     Disconnect,
     Item,
     Kind,
+    Outcome,
     Read,
     Renew,
     Renewed,
@@ -219,6 +220,18 @@ class KickTests(SynchronousTestCase):
         connection = self.kick(CloseReason.DEVICE_LIMIT.code)
         self.assertEqual((connection.closes, connection.operations()), ([CloseReason.DEVICE_LIMIT], [6]))
         self.assertEqual(self.comet.logic.of(Renew), [])
+
+    def test_while_its_handshake_runs(self) -> None:
+        """Presence names it, the directory does not yet: it is let in, and out again, so that the member's limit holds."""
+        for version in (1, 2):
+            self.comet = Comet()
+            self.comet.logic.held.add(Connect)
+            connection = self.comet.client("k", version=version, mid=7)
+            item = Item(Kind.KICK, keys=("k",), reason=CloseReason.DEVICE_LIMIT.code)
+            self.assertEqual(self.comet.push(item), [Outcome(unknown=("k",))])
+            self.comet.logic.release(Connect)
+            self.assertEqual(connection.closes, [CloseReason.DEVICE_LIMIT])
+            self.assertEqual([call.key for call in self.comet.logic.of(Disconnect)], ["k"])
 
     def test_without(self) -> None:
         """Presence is asked whose the key is, also where the reason is one that only a newer comet knows."""

@@ -97,7 +97,7 @@ class Scene:
             clock=self.clock,
             metrics=self.metrics,
             limits=self.limits,
-            kick=lambda channel, reason: None,
+            kick=lambda key, reason: False,
             follower=self.follower,
             now_ms=lambda: 77,
             process="comet/c",
