@@ -5,6 +5,7 @@ from collections.abc import Callable
 from imd.errors import BadRequest
 from imd.interfaces import Broker
 from imd.logic.ids import IdMaker
+from imd.logic.offers import Offers
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.protocol.operation import Operation
@@ -18,17 +19,17 @@ MAX_EVENTS = 1000  # in one request
 class Attendance:
     """Tells a room by a live push of operation 46, in order with the room's other pushes."""
 
-    __slots__ = ("_broker", "_ids", "_metrics", "_now", "_offering", "_room_types")
+    __slots__ = ("_ids", "_metrics", "_now", "_offers", "_partitions", "_room_types")
 
     def __init__(
         self, *, broker: Broker, ids: IdMaker, now: Callable[[], float], metrics: Metrics, room_types: RoomTypes
     ) -> None:
-        self._broker = broker
+        self._partitions = broker.partitions
+        self._offers = Offers(broker=broker, metrics=metrics, by="attendance")
         self._ids = ids
         self._now = now  # the wall clock, seconds since the epoch
         self._metrics = metrics
         self._room_types = room_types
-        self._offering = 0  # events for which the broker has not answered
 
     async def attend(self, request: rpc.Attendances) -> rpc.Done:
         """See :meth:`imd.interfaces.LogicClient.attend`. Events of rooms whose type does not tell are left out.
@@ -42,23 +43,11 @@ class Attendance:
         if len(wanted) < len(request.events):
             self._metrics.drops.add(len(request.events) - len(wanted), "logic", "unwanted")
         if wanted:
-            await self._offer([self._share(event) for event in wanted])
+            await self._offers.publish([self._share(event) for event in wanted])
         return rpc.Done()
 
     def _share(self, event: rpc.Attendance) -> tuple[int, Push]:
         body = PresenceEvent(room=event.room, mid=event.mid, joined=event.joined).encode()
         id, at_ms = self._ids.make(), int(self._now() * 1000)
         push = Push(id, at_ms, Target.ROOM, Operation.PRESENCE, body, room=event.room)
-        return partition_of(event.room, self._broker.partitions), push
-
-    async def _offer(self, shares: list[tuple[int, Push]]) -> None:
-        self._metrics.offered.add(len(shares), "room")
-        self._offers(len(shares))
-        try:
-            await self._broker.publish(shares)
-        finally:
-            self._offers(-len(shares))
-
-    def _offers(self, change: int) -> None:
-        self._offering += change
-        self._metrics.offering.set(self._offering, "attendance")
+        return partition_of(event.room, self._partitions), push

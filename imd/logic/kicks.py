@@ -7,6 +7,7 @@ from twisted.logger import Logger
 from imd.errors import CloseReason, Overloaded, Unavailable
 from imd.interfaces import Broker, Location
 from imd.logic.ids import IdMaker
+from imd.logic.offers import Offers
 from imd.metrics import Metrics
 from imd.protocol.push import Push, Target, partition_of
 
@@ -16,20 +17,19 @@ class Kicks:
 
     _log = Logger()
 
-    __slots__ = ("_broker", "_ids", "_metrics", "_now", "_offering")
+    __slots__ = ("_ids", "_now", "_offers", "_partitions")
 
     def __init__(self, *, broker: Broker, ids: IdMaker, now: Callable[[], float], metrics: Metrics) -> None:
-        self._broker = broker
+        self._partitions = broker.partitions
+        self._offers = Offers(broker=broker, metrics=metrics, by="kick")
         self._ids = ids
         self._now = now  # the wall clock, seconds since the epoch
-        self._metrics = metrics
-        self._offering = 0  # kicks for which the broker has not answered
 
     async def kick(self, connections: Sequence[tuple[str, Location]], reason: CloseReason | None = None) -> None:
         """End these (key, where). ``reason`` None: each key is a newer connection's by now, and its comet will see that for
         itself, at its next renewal if not before."""
         try:
-            await self._offer([self._share(key, location, reason) for key, location in connections])
+            await self._offers.publish([self._share(key, location, reason) for key, location in connections])
         except (Unavailable, Overloaded) as error:
             servers = ", ".join(sorted({location.server for _, location in connections}))
             self._log.warn("connections on {servers} should end, and stay: {error}", servers=servers, error=error)
@@ -44,16 +44,4 @@ class Kicks:
             boot=location.boot,
             reason=reason.code if reason else 0,
         )
-        return partition_of(key, self._broker.partitions), push
-
-    async def _offer(self, kicks: Sequence[tuple[int, Push]]) -> None:
-        self._metrics.offered.add(len(kicks), "kick")
-        self._offers(len(kicks))
-        try:
-            await self._broker.publish(kicks)
-        finally:
-            self._offers(-len(kicks))
-
-    def _offers(self, change: int) -> None:
-        self._offering += change
-        self._metrics.offering.set(self._offering, "kick")
+        return partition_of(key, self._partitions), push

@@ -9,6 +9,7 @@ from imd.errors import BadRequest, BodyTooLarge, ImdError
 from imd.interfaces import Broker, Receipt
 from imd.logic.ids import IdMaker
 from imd.logic.keep import LIVE_ONLY, KeepRules
+from imd.logic.offers import Offers
 from imd.logic.order import Order
 from imd.logic.push_limits import PushLimits
 from imd.logic.push_request import PushRequest, PushResult, Result
@@ -27,7 +28,7 @@ class Pusher:
     is ``accepted``. With another of these it is a ``conflict`` as soon as one of its targets has seen the key.
     """
 
-    __slots__ = ("_asking", "_broker", "_ids", "_limits", "_metrics", "_now", "_offering", "_rules", "_tracing")
+    __slots__ = ("_asking", "_ids", "_limits", "_metrics", "_now", "_offers", "_partitions", "_rules", "_tracing")
 
     def __init__(
         self,
@@ -40,7 +41,8 @@ class Pusher:
         rules: KeepRules = LIVE_ONLY,
         tracing: Tracing | None = None,
     ) -> None:
-        self._broker = broker
+        self._partitions = broker.partitions
+        self._offers = Offers(broker=broker, metrics=metrics, by="push")
         self._ids = ids
         self._now = now  # the wall clock, seconds since the epoch
         self._limits = limits
@@ -48,7 +50,6 @@ class Pusher:
         self._tracing = tracing  # which are traced; None = none
         self._metrics = metrics
         self._asking = 0  # pushes whose outcome is not known
-        self._offering = 0  # shares for which the broker has not answered
 
     async def push(
         self, requests: Sequence[PushRequest], *, pusher: str = "", traceparent: str = ""
@@ -139,7 +140,7 @@ class Pusher:
     def _shares(self, order: Order, at_ms: int) -> list[tuple[int, Push]]:
         id = self._ids.make()
         trace = self._tracing.traceparent(id, order) if self._tracing is not None else ""
-        return order.shares(id, at_ms, self._broker.partitions, self._rules, trace)
+        return order.shares(id, at_ms, self._partitions, self._rules, trace)
 
     async def _publish(self, shares: Sequence[tuple[int, Push]]) -> list[Receipt]:
         stored_bytes = sum(_stored_bytes(push) for _, push in shares)
@@ -148,17 +149,7 @@ class Pusher:
                 f"bodies of {stored_bytes} bytes for all partitions, rooms and inboxes, at most "
                 f"{self._limits.stored_bytes}: push to fewer at once"
             )
-        for _, push in shares:
-            self._metrics.offered.add(1, push.target.name.lower())
-        self._offers(len(shares))
-        try:
-            return await self._broker.publish(shares)
-        finally:
-            self._offers(-len(shares))
-
-    def _offers(self, change: int) -> None:
-        self._offering += change
-        self._metrics.offering.set(self._offering, "push")
+        return await self._offers.publish(shares)
 
     async def _counted(
         self, asked: Sequence[Sequence[str]], work: Coroutine[Any, Any, list[PushResult]]
