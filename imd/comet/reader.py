@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from imd.comet.limits import Limits
@@ -96,7 +96,6 @@ class Reader:
         self._answers.extend(
             (hand, PeerUnavailable("this comet is stopping")) for hands in asked.values() for hand in hands
         )
-        self._left = len(self._answers)
         self._hand_out()
         if self._timer is not None:
             self._timer.cancel()
@@ -118,6 +117,11 @@ class Reader:
         except ImdError as error:
             self._log.debug("reading timelines failed: {error}", error=error)
             answers = [error] * len(asked)
+        except CancelledError:
+            raise
+        except Exception:  # a bug: those who asked must not wait for ever
+            self._log.failure("reading timelines failed")
+            answers = [ImdError("reading timelines failed")] * len(asked)
         finally:
             self._under_way -= 1
         for hands, answer in zip(asked.values(), answers, strict=True):
@@ -130,15 +134,13 @@ class Reader:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._answers and self._left > 0:
+        while self._answers and (self._left > 0 or self._over):  # a comet that stops waits for who still asks
             self._left -= 1
             hand, answer = self._answers.popleft()
             try:
                 hand(answer)
             except Exception:  # whatever is wrong with one client, the next ones get theirs
                 self._log.failure("handing out a page failed")
-        if self._over:
-            self._left = 1  # the reads that were under way are answered in their own turns
-        elif self._timer is None and self._left < self._limits.deliveries_per_turn:
+        if self._timer is None and self._left < self._limits.deliveries_per_turn and not self._over:
             self._timer = self._clock.callLater(0, self._turn)
         self.go()

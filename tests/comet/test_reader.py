@@ -150,3 +150,25 @@ class ReaderTests(SynchronousTestCase):
         self.logic.release(Read, DeadlineExceeded("late"))
         self.assertEqual([type(answer) for answer in self.answers[1:]], [PeerUnavailable, Page, DeadlineExceeded])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_all_of_an_answer_after_the_stop(self) -> None:
+        """A request that was under way is answered to everybody who had asked: a comet that stops waits for them."""
+        self.logic.held.add(Read)
+        for timeline in "abc":
+            self.reader.ask(Follow(timeline), self.answers.append)
+        self.reader.go()
+        self.reader.stop()
+        self.logic.release(Read)
+        self.assertEqual((len(self.answers), self.clock.getDelayedCalls()), (3, []))
+
+    def test_a_bug_in_what_is_asked(self) -> None:
+        """Leaves nobody without an answer, and takes up no room for ever."""
+
+        class Faulty:
+            async def read(self, request: Read) -> Pages:
+                raise ZeroDivisionError("as a bug would")
+
+        self.reader = self.make(Faulty())
+        self.ask("a", "b", "c")
+        self.assertEqual([type(answer) for answer in self.answers], [ImdError] * 3)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 3)
