@@ -96,7 +96,9 @@ class TracesMemory:
             del self._traces[id]
             self._held -= len(trace.hops)
             for timeline in trace.timelines:
-                seqs = self._indexed[timeline]
+                seqs = self._indexed.get(timeline)
+                if seqs is None:  # its place gave way to others', which were forgotten before
+                    continue
                 for place in [place for place, of in seqs.items() if of == id]:
                     del seqs[place]
                 if not seqs:

@@ -3,7 +3,7 @@
 from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
-from imd.backend.traces_memory import TracesMemory
+from imd.backend.traces_memory import MAX_INDEXED, TracesMemory
 from imd.protocol.rpc import Ack
 from tests.contract import traces as contract
 from tests.contract.traces import ACCEPTED, KEEP_SECONDS, ROOM, stored
@@ -35,4 +35,15 @@ class TracesMemoryTests(contract.TracesContract, TestCase):
         await traces.note([(1, stored(1))])
         self.clock.advance(KEEP_SECONDS)
         self.assertEqual(await traces.read(1), [])
+        self.assertEqual((traces._held, len(traces._indexed)), (0, 0))
+
+    async def test_a_push_outlives_a_crowd(self) -> None:
+        """One whose place gave way to many others', and that was touched after them, is forgotten like any other."""
+        traces = await self.make_traces()
+        await traces.note([(id, stored(id)) for id in range(1, MAX_INDEXED + 2)])
+        self.clock.advance(KEEP_SECONDS / 2)
+        await traces.note([(1, ACCEPTED)])
+        for left in (2, 0):
+            self.clock.advance(KEEP_SECONDS / 2)
+            self.assertEqual(len(await traces.read(1)), left)
         self.assertEqual((traces._held, len(traces._indexed)), (0, 0))
