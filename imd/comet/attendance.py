@@ -18,12 +18,13 @@ LIMIT = 100_000  # (room, member) pairs that wait, about 20 MB
 
 class Attendance:
     """A member is in a room while one of its connections here is. In order for each (room, member): one that came and went
-    before logic was told is not told at all. What logic does not take is told again, so an event may be told twice.
+    before logic was told is not told at all. What logic does not take is told again, or what has come of the member since,
+    for it may have been heard all the same: so an event may be told twice, and the last one always is.
     """
 
     _log = Logger()
 
-    __slots__ = ("_courier", "_here", "_logic", "_metrics", "_pending", "_server")
+    __slots__ = ("_courier", "_doubtful", "_here", "_logic", "_metrics", "_pending", "_server")
 
     def __init__(self, *, server: str, logic: LogicClient, clock: Clock, work: Work, metrics: Metrics) -> None:
         self._server = server
@@ -31,6 +32,7 @@ class Attendance:
         self._metrics = metrics
         self._here: dict[tuple[str, int], int] = {}  # (room, member) -> its connections in it here, never 0
         self._pending: dict[tuple[str, int], bool] = {}  # (room, member) -> whether it came; the oldest first
+        self._doubtful: set[tuple[str, int]] = set()  # those of them of whom an earlier event may have been told
         self._courier = Courier(clock=clock, work=work, gather_seconds=GATHER_SECONDS, carry=self._send)
 
     def __len__(self) -> int:
@@ -65,11 +67,11 @@ class Attendance:
         self._courier.wake()
 
     def _put(self, who: tuple[str, int], joined: bool) -> None:
-        """Behind the other that waits, if any: two that undo each other are none."""
-        if self._pending.get(who, joined) != joined:
-            del self._pending[who]
-            self._metrics.attendances.add(2, "undone")
-        else:
+        """In place of the other that waits, if any: two that undo each other are none, unless there is a doubt."""
+        undoes = self._pending.pop(who, joined) != joined
+        if undoes:
+            self._metrics.attendances.add(1 if who in self._doubtful else 2, "undone")
+        if not undoes or who in self._doubtful:
             self._pending[who] = joined
 
     async def _send(self) -> bool:
@@ -82,12 +84,14 @@ class Attendance:
         try:
             await self._logic.attend(rpc.Attendances(self._server, events))
         except (Unavailable, Overloaded):
-            for who, joined in page.items():
-                self._put(who, joined)
+            self._metrics.attendances.add(sum(who in self._pending for who in page), "undone")
+            self._pending = {**page, **self._pending}
+            self._doubtful.update(page)
             raise
         except ImdError as error:  # logic will not have them another time either
             self._log.warn("logic refused {count} attendances: {error}", count=len(page), error=error)
             self._metrics.attendances.add(len(page), "refused")
         else:
             self._metrics.attendances.add(len(page), "told")
+        self._doubtful.difference_update(page)
         return bool(self._pending)

@@ -66,7 +66,7 @@ class AttendanceTests(SynchronousTestCase):
         self.assertEqual((count("seen"), count("told"), count("undone")), (3, 1, 2))
 
     def test_told_again(self) -> None:
-        """While logic is away events wait; those that undo each other go."""
+        """While logic is away events wait; of each member the newest is told, for an older one may have been heard."""
         self.logic.failing[rpc.Attendances] = PeerUnavailable("away")
         self.attendance.enter("chat://1", 7)
         self.attendance.enter("chat://1", 8)
@@ -75,7 +75,22 @@ class AttendanceTests(SynchronousTestCase):
         self.logic.failing.clear()
         self.told()
         self.clock.advance(RETRY_SECONDS)
-        self.assertEqual(self.told(), [("chat://1", 8, True)])
+        self.assertEqual(self.told(), [("chat://1", 8, True), ("chat://1", 7, False)])
+        count = self.metrics.attendances.value
+        self.assertEqual((count("seen"), count("told"), count("undone")), (3, 2, 1))
+
+    def test_no_doubt_is_left(self) -> None:
+        """Once logic has answered, what comes next is as before: two that undo each other are none."""
+        self.logic.failing[rpc.Attendances] = PeerUnavailable("away")
+        self.attendance.enter("chat://1", 7)
+        self.clock.advance(GATHER_SECONDS)
+        self.logic.failing.clear()
+        self.clock.advance(RETRY_SECONDS)
+        self.told()
+        self.attendance.leave("chat://1", 7)
+        self.attendance.enter("chat://1", 7)
+        self.clock.advance(GATHER_SECONDS)
+        self.assertEqual((self.told(), len(self.attendance)), ([], 0))
 
     def test_left_while_the_coming_is_under_way(self) -> None:
         """It is told after it."""
@@ -88,8 +103,8 @@ class AttendanceTests(SynchronousTestCase):
         self.logic.release(rpc.Attendances)
         self.assertEqual(self.told(), [("chat://1", 7, True), ("chat://1", 7, False)])
 
-    def test_undone_while_under_way(self) -> None:
-        """A page that fails meets its opposite: nothing is left to tell."""
+    def test_left_while_the_coming_is_lost(self) -> None:
+        """Nobody knows whether it was told: so that the member left is told."""
         self.logic.held.add(rpc.Attendances)
         self.attendance.enter("chat://1", 7)
         self.clock.advance(GATHER_SECONDS)
@@ -98,7 +113,8 @@ class AttendanceTests(SynchronousTestCase):
         self.logic.release(rpc.Attendances, PeerUnavailable("away"))
         self.told()
         self.clock.advance(RETRY_SECONDS)
-        self.assertEqual((self.told(), len(self.attendance), self.clock.getDelayedCalls()), ([], 0, []))
+        self.assertEqual(self.told(), [("chat://1", 7, False)])
+        self.assertEqual((len(self.attendance), self.clock.getDelayedCalls()), (0, []))
 
     def test_pages(self) -> None:
         """Never more than the wire takes."""
