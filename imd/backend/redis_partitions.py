@@ -162,7 +162,7 @@ class RedisPartitions:
             self._waiting.remove(waiting)
 
     async def look(self, role: RedisRole, call: str) -> list[list[int]]:
-        """[committed, kept, acked, expired] of each partition since it began, and what it has seen."""
+        """[committed, kept, held, acked, expired] of each partition since it began, and what it has seen."""
         work = [Deferred.fromCoroutine(self.run(role, call, self._look, number)) for number in range(self.number)]
         return await gather(work)
 

@@ -76,3 +76,32 @@ class TimelinesRedisTests(contract.TimelinesContract, RedisCase):
         self.assertEqual(([message.seq for message in page.messages], page.recovered), ([1, 3], False))
         self.assertEqual(self.metrics.drops.value("timeline", "undecodable"), 1)
         self.assertTrue((await self.page(store, contract.R, 2, epoch)).recovered)
+
+    async def test_messages_that_vanish_uncounted(self) -> None:
+        """Evicted, or deleted by another's hand: what is held is counted by the lists, so that the ledger misses them once
+        somebody comes to the timeline; and nothing is proven of them."""
+        store = await self.make_store()
+        epoch = await self.fill(store, 1, 2, 3, 4)
+        await self.fill(store, 5, room="live://other")
+        key = f"imd:{{{contract.partition(contract.R)}}}:t:{contract.R}"
+        for gone, command in ((1, ("LPOP", key)), (4, ("DEL", key))):
+            self.server.command(*command)
+            self.assertFalse((await self.page(store, contract.R, gone - 1, epoch)).recovered)
+            await self.assert_totals(store, kept=5, held=5 - gone, acked=0, expired=0)
+        await self.fill(store, 6)
+        await self.assert_totals(store, kept=6, held=2, acked=0, expired=0)
+
+    async def test_what_is_held_is_what_the_lists_hold(self) -> None:
+        """Whatever appends, caps, ages, reads and sweeps have done, forgotten heads among them."""
+        store = await self.make_store(head_seconds=0.05)
+        for id in range(1, 40):
+            room = f"live://{id % 7}"
+            await self.keep(store, self.to_room(id, room=room, count=1 + id % 5, ms=60 if id % 2 else 200))
+            if id % 6 == 0:
+                await self.pass_time(0.03)
+                await self.sweep(store, 2)
+        await self.keep(store, self.to_members(40, *contract.neighbours(3)))
+        totals = await store.timelines.totals()
+        lists = self.server.command("KEYS", "imd:*:t:*")
+        self.assertEqual(totals.held, sum(self.server.command("LLEN", key) for key in lists))
+        self.assertEqual(totals.kept, totals.held + totals.acked + totals.expired)

@@ -12,7 +12,7 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local held = redis.call('HMGET', era, 'epoch', 'tenure', 'run', 'forks', 'appended')
 local epoch, tenure, forks, appended = held[1], held[2], held[4] or '', tonumber(held[5]) or 0
-local added = {appended = 0, committed = 0, kept = 0, acked = 0, expired = 0} -- by this call
+local added = {appended = 0, committed = 0, kept = 0, held = 0, acked = 0, expired = 0} -- by this call; held may be below 0
 local why = '' -- the epoch is new: 'empty', 'lost' or 'claim'
 local turned = false -- something but a count has changed
 
@@ -76,7 +76,7 @@ local function finish(answer)
         redis.call('HSET', era, 'epoch', epoch, 'tenure', tenure, 'run', of, 'forks', forks)
     end
     for name, count in pairs(added) do
-        if count > 0 then
+        if count ~= 0 then
             redis.call('HINCRBY', era, name, count)
         end
     end

@@ -1,5 +1,5 @@
--- Timelines of a partition. `:h:<name>` is a timeline's head, `<seq> <epoch> <ms that messages are kept> <due>`: due is when
--- its oldest message is too old, 0 = it has none. `:t:<name>` is the list of its messages, the oldest first: seqs have no holes, so
+-- Timelines of a partition. `:h:<name>` is a timeline's head, `<seq> <epoch> <ms that messages are kept> <due> <held>`: due is
+-- when its oldest message is too old, 0 = it has none; held is how many it has. `:t:<name>` is the list of its messages, the oldest first: seqs have no holes, so
 -- the first one's is seq - length + 1. `:due` sorts timelines by due; a due there may be too early. `:a:<name>` is a hash of
 -- positions: device -> `<seq> <turn>`; its field '' is `<epoch> <turn> <greatest seq>`.
 local due_key = base .. ':due'
@@ -38,7 +38,7 @@ local function let_go(head, count)
     added.acked = added.acked + acked
     added.expired = added.expired + count - acked
     redis.call('LTRIM', list_of(head.name), count, -1)
-    head.length = head.length - count
+    head.length = redis.call('LLEN', list_of(head.name)) -- not reckoned: what is held is counted apart from what went
     head.dirty = true
 end
 
@@ -70,8 +70,10 @@ local function stored_head(name)
     if not held then
         return nil
     end
-    local seq, its, keep, due = string.match(held, '^(%d+) (%S+) (%d+) (%d+)$')
-    return {name = name, seq = tonumber(seq), epoch = its, keep = tonumber(keep), due = tonumber(due), dirty = false}
+    local seq, its, keep, due, counted = string.match(held, '^(%d+) (%S+) (%d+) (%d+) (%d+)$')
+    local head = {name = name, seq = tonumber(seq), epoch = its, keep = tonumber(keep), due = tonumber(due)}
+    head.held, head.dirty = tonumber(counted), false
+    return head
 end
 
 -- Begins another numbering. What is held keeps its number: it can be read on from there.
@@ -87,8 +89,11 @@ local function head_of(name)
         local length = redis.call('LLEN', list_of(name))
         if head then
             head.length = length
+            if length ~= head.held then -- some went uncounted: evicted, or by another's hand
+                reschedule(head)
+            end
         else
-            head = {name = name, seq = length, epoch = '', keep = 0, due = 0, length = length, made = true}
+            head = {name = name, seq = length, epoch = '', keep = 0, due = 0, held = length, length = length, made = true}
             if length > 0 then -- the head of these is forgotten: they are too old by far
                 let_go(head, length)
             end
@@ -104,8 +109,9 @@ end
 
 local function save_heads()
     for name, head in pairs(heads) do
+        added.held = added.held + head.length - head.held
         if head.dirty then
-            local value = string.format('%d %s %d %d', head.seq, head.epoch, head.keep, head.due)
+            local value = string.format('%d %s %d %d %d', head.seq, head.epoch, head.keep, head.due, head.length)
             -- while there is a message there is a head
             redis.call('SET', base .. ':h:' .. name, value, 'PX', math.max(head_ms, head.keep))
         end
