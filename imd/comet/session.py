@@ -17,7 +17,8 @@ from imd.comet.state import MOVES, OVER, Event, State
 from imd.comet.waiting import Waiting
 from imd.errors import CloseReason, ProtocolError
 from imd.interfaces import Connection
-from imd.protocol.body import decode_auth, encode_goodbye
+from imd.protocol.body import decode_auth
+from imd.protocol.goodbye import Goodbye
 from imd.protocol.operation import Operation
 from imd.protocol.packet import Packet, encode
 from imd.protocol.rpc import Connected
@@ -147,7 +148,7 @@ class Session:
         """What is held, then the reason for a client that is told; both before the connection ends."""
         self._outbox.end(flush=reason not in UNFLUSHED)
         if self.version == NEWER_VERSION:
-            body = encode_goodbye(reason, retry_after_ms)
+            body = Goodbye.of(reason, retry_after_ms).encode()
             self._connection.write(self._bytes(Packet(Operation.GOODBYE, body, version=NEWER_VERSION)))
 
     def _end(self, reason: CloseReason, detail: str) -> None:

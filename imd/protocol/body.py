@@ -1,6 +1,5 @@
 """The bodies of client packets: what is inside an auth, a change of room, a sub; and a goodbye."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
 import msgspec
@@ -135,16 +134,6 @@ def decode_operations(body: bytes) -> tuple[int, ...]:
     if any(operation not in INT32 for operation in operations):
         raise bad("an operation is an int32")
     return operations
-
-
-def encode_goodbye(reason: CloseReason, retry_after_ms: int = 0, nodes: Sequence[str] = ()) -> bytes:
-    """The JSON body of op 6, which tells a version-2 client why the connection ends, and when and where to come back."""
-    body: dict[str, Any] = {"reason": reason.label, "code": reason.code, "reconnect": reason.redial}
-    if retry_after_ms:
-        body["retry_after_ms"] = retry_after_ms
-    if nodes:
-        body["nodes"] = nodes
-    return msgspec.json.encode(body)
 
 
 def _decimal(text: bytes) -> int:

@@ -1,5 +1,9 @@
-"""The body of op 6, as a client reads it; :func:`imd.protocol.body.encode_goodbye` writes it."""
+"""The body of op 6: why the connection ends, and when and where to come back."""
 
+from collections.abc import Sequence
+from typing import Self
+
+from imd.errors import CloseReason
 from imd.protocol.json_body import JsonBody
 
 
@@ -11,3 +15,8 @@ class Goodbye(JsonBody, frozen=True):
     reconnect: bool  # whether coming back unchanged can succeed
     retry_after_ms: int = 0  # not before; 0 = when the client likes, within its back-off
     nodes: tuple[str, ...] = ()  # addresses of other servers; empty = not told
+
+    @classmethod
+    def of(cls, reason: CloseReason, retry_after_ms: int = 0, nodes: Sequence[str] = ()) -> Self:
+        """What a client is told of ``reason``."""
+        return cls(reason.label, reason.code, reason.redial, retry_after_ms, tuple(nodes))

@@ -27,7 +27,7 @@ class SyncReply(JsonBody, frozen=True):
     """Op 39: the messages have come, as pushes before this."""
 
     timeline: str
-    last: Seq  # of the last of them; when there was none, of the timeline's last message: from here the client goes on
+    last: Seq  # of the last of them, from where the client goes on; of none: ``after``, or, not recovered, the timeline's end
     more: bool  # there are more behind it
     epoch: str
     recovered: bool  # nothing is missing between ``after`` and the first of them

@@ -12,8 +12,9 @@ from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.errors import AuthRefused, CloseReason, ImdError, NotAllowed, Overloaded, PeerUnavailable, ProtocolError
 from imd.protocol.auth_reply import Allowance, AuthReply, Standing
-from imd.protocol.body import Auth, encode_goodbye
+from imd.protocol.body import Auth
 from imd.protocol.error_body import ErrorBody
+from imd.protocol.goodbye import Goodbye
 from imd.protocol.membership import JoinReply
 from imd.protocol.packet import Packet, encode
 from imd.protocol.push_header import PushHeader, encode_push
@@ -119,7 +120,7 @@ class ClientV2Tests(SynchronousTestCase):
         for reason, kind in cases:
             self.setUp()
             work = start(self.client.enter(Auth()))
-            self.client.received(encode(Packet(6, encode_goodbye(reason, 250), version=2)))
+            self.client.received(encode(Packet(6, Goodbye.of(reason, 250).encode(), version=2)))
             self.assertNoResult(work)
             self.client.lost()
             self.assertIn(reason.label, str(self.failureResultOf(work, kind).value))

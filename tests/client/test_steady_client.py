@@ -16,8 +16,9 @@ from imd.client.steady_client import ACK_SECONDS, SteadyClient
 from imd.client.timeline import Missed
 from imd.errors import AuthRefused, CloseReason, DeadlineExceeded, ImdError, NotAllowed, PeerUnavailable, TooMany
 from imd.protocol.auth_reply import Allowance, AuthReply, Standing
-from imd.protocol.body import Auth, encode_goodbye
+from imd.protocol.body import Auth
 from imd.protocol.error_body import ErrorBody
+from imd.protocol.goodbye import Goodbye
 from imd.protocol.membership import JoinReply, LeaveReply
 from imd.protocol.packet import Packet, encode
 from imd.protocol.presence_event import PresenceEvent
@@ -112,7 +113,7 @@ class SteadyClientTestCase(SynchronousTestCase):
         self.tell(*(encode_push(1000, b"%d" % seq, id=seq, seq=seq, at_ms=1, timeline=room) for seq in seqs))
 
     def goodbye(self, reason: CloseReason, retry_after_ms: int = 0) -> None:
-        self.tell(encode(Packet(6, encode_goodbye(reason, retry_after_ms), version=2)))
+        self.tell(encode(Packet(6, Goodbye.of(reason, retry_after_ms).encode(), version=2)))
         self.clients[-1].lost()
 
     def end(self, run: Deferred[None]) -> None:

@@ -15,7 +15,8 @@ from imd.ctl.place_file import PlaceFile
 from imd.ctl.steady_listener import SAVE_SECONDS, SteadyListener
 from imd.errors import CloseReason, ConfigError, ImdError, NotAllowed, PeerUnavailable
 from imd.protocol.auth_reply import Allowance, AuthReply, Standing
-from imd.protocol.body import Auth, encode_goodbye
+from imd.protocol.body import Auth
+from imd.protocol.goodbye import Goodbye
 from imd.protocol.packet import Packet, encode
 from imd.protocol.presence_event import PresenceEvent
 from imd.protocol.push_header import encode_push
@@ -152,7 +153,7 @@ class SteadyListenerTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
         run = self.start()
         self.let_in()
-        self.clients[-1].received(encode(Packet(6, encode_goodbye(CloseReason.REPLACED), version=2)))
+        self.clients[-1].received(encode(Packet(6, Goodbye.of(CloseReason.REPLACED).encode(), version=2)))
         self.clients[-1].lost()
         self.failureResultOf(run, NotAllowed)
         self.assertEqual(self.clock.getDelayedCalls(), [])

@@ -4,9 +4,8 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.trial.unittest import SynchronousTestCase
 
-from imd.errors import CloseReason, ProtocolError
+from imd.errors import ProtocolError
 from imd.protocol.body import (
     MAX_ACCEPTS,
     MAX_DEVICE_BYTES,
@@ -22,7 +21,6 @@ from imd.protocol.body import (
     decode_operations,
     decode_room,
     encode_auth,
-    encode_goodbye,
 )
 from imd.protocol.timeline import Place
 from tests.protocol.body_case import BodyTestCase, dump, garbage
@@ -196,19 +194,3 @@ class OperationsTests(BodyTestCase):
         except ProtocolError:
             return
         self.assertTrue(all(-(2**31) <= operation < 2**31 for operation in operations))
-
-
-class GoodbyeTests(SynchronousTestCase):
-    """Op 6."""
-
-    def test_goodbye(self) -> None:
-        """It says why, and whether and when to come back."""
-        self.assertEqual(
-            json.loads(encode_goodbye(CloseReason.SERVER_STOPPING, 250)),
-            {"reason": "server_stopping", "code": 4050, "reconnect": True, "retry_after_ms": 250},
-        )
-        self.assertEqual(
-            json.loads(encode_goodbye(CloseReason.REPLACED)), {"reason": "replaced", "code": 4030, "reconnect": False}
-        )
-        nodes = json.loads(encode_goodbye(CloseReason.SERVER_STOPPING, nodes=("tcp://a:3101",)))["nodes"]
-        self.assertEqual(nodes, ["tcp://a:3101"])
