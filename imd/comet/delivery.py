@@ -206,8 +206,10 @@ class Delivery:
         return load
 
     def _hops(self, item: Item) -> Hops:
-        place = item.places[0] if item.kind is Kind.ROOM and item.places else None
-        return Hops(now_ms=self._now_ms, process=self._process, room=item.room, place=place)
+        is_room = item.kind is Kind.ROOM
+        place = item.places[0] if is_room and item.places else None
+        inboxes = {} if is_room else dict(zip(item.keys, item.places, strict=False))  # as many, or none
+        return Hops(now_ms=self._now_ms, process=self._process, room=item.room, place=place, inboxes=inboxes)
 
     def _find(self, item: Item, tally: Tally) -> Iterator[Channel]:
         """Those of its keys that are here, and still their members'."""

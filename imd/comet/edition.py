@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from imd.comet.load import Load
 from imd.comet.policy import SlowPolicy
+from imd.errors import CloseReason, ProtocolError
 from imd.protocol.packet import walk
 from imd.protocol.push_header import encode_push
 from imd.protocol.rpc import Page
@@ -42,8 +43,10 @@ class Edition:
     ) -> None:
         """``packets`` are complete version-1 packets, ``marks`` the (push id, ms) of each, ``places`` that of each in the
         room's timeline (none = live), ``inboxes`` that in the inbox of each key's member. Raises
-        :class:`imd.errors.ProtocolError` for what are no packets."""
+        :class:`imd.errors.ProtocolError` for what are no packets, or not as many as marks."""
         self._source = [(packet.operation, packet.body) for packet in walk(packets)]
+        if len(self._source) != len(marks):
+            raise ProtocolError(CloseReason.BAD_PACKET_LENGTH, f"{len(self._source)} packets with {len(marks)} marks")
         self._marks = marks
         self._policy = policy
         self._room = room  # empty = to keys, or to all
@@ -66,19 +69,22 @@ class Edition:
         return self._load(0, len(self._source), 0)
 
     def kept(self, run: Run, had: int = 0) -> Load:
-        """The run's packets without the first ``had`` of them."""
-        return self._load(run.start + had, run.start + run.size, run.first + had)
+        """The run's packets without the first ``had`` of them. Those for inboxes are nobody else's: they are not remembered,
+        for there may be 10,000 of them."""
+        key = (run.start + had, run.start + run.size, run.first + had)
+        return self._load(*key) if self._room else self._make(*key)
 
     def _load(self, start: int, stop: int, first: int) -> Load:
         """Packets from ``start`` to before ``stop``; the first has the seq ``first``, and 0 means that none has one."""
         key = (start, stop, first)
         load = self._loads.get(key)
         if load is None:
-            packets = b"".join(
-                [self._packet(number, first and first + number - start) for number in range(start, stop)]
-            )
-            load = self._loads[key] = Load(Wire(packets), packets=stop - start, policy=self._policy, room=self._room)
+            load = self._loads[key] = self._make(*key)
         return load
+
+    def _make(self, start: int, stop: int, first: int) -> Load:
+        packets = b"".join([self._packet(number, first and first + number - start) for number in range(start, stop)])
+        return Load(Wire(packets), packets=stop - start, policy=self._policy, room=self._room)
 
     def _packet(self, number: int, seq: int) -> bytes:
         operation, body = self._source[number]

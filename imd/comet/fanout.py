@@ -173,8 +173,7 @@ class Fanout:
         fates: list[Fate | Drop] = [*alone.fates, *alone.drops]
         for fate in fates:
             tally.add(fate)
-            inbox = load.edition.inbox(channel.key) if load.operation is not None else None
-            load.hops.note(channel, fate, held=held, inbox=inbox)
+            load.hops.note(channel, fate, held=held)
 
     def _fault(self, channel: Channel) -> Drop:
         self._log.failure("writing to {key} failed", key=channel.key)

@@ -58,9 +58,17 @@ class EditionTests(SynchronousTestCase):
         self.assertEqual((edition.inbox("k"), edition.inbox("other")), (Place(4, "e"), None))
         self.assertEqual(headers(edition.kept(Run(0, 1, 4, "e")).wire.packets), [PushHeader(1, 4, 2, "")])
 
+    def test_inboxes_are_not_remembered(self) -> None:
+        """A push to 10,000 members does not hold as many copies of its body."""
+        edition = Edition(pushed(b"a"), marks=[(1, 2)], policy=LATEST, inboxes={"k": Place(4, "e")})
+        run = Run(0, 1, 4, "e")
+        self.assertIsNot(edition.kept(run), edition.kept(run))
+
     def test_no_packets(self) -> None:
-        """Are refused."""
+        """Are refused, and so are more or fewer than there are marks."""
         self.assertRaises(ProtocolError, Edition, b"x", marks=[], policy=LATEST)
+        self.assertRaises(ProtocolError, Edition, pushed(b"a"), marks=[], policy=LATEST)
+        self.assertRaises(ProtocolError, Edition, b"", marks=[(1, 2)], policy=LATEST)
 
     def test_replay(self) -> None:
         """A page's messages, under the name that clients know."""

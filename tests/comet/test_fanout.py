@@ -205,17 +205,26 @@ class NewerTests(SynchronousTestCase):
         self.assertEqual(tally.fates, {Fate.DELIVERED: 2, Fate.FILTERED: 1})
         self.assertEqual([self.headers(each) for each in connections], [[(3, "", b"a")], [(9, "", b"a")]])
 
+    def broken(self, packets: bytes, hops: Hops | None = None) -> Load:
+        def edit() -> Edition:
+            return Edition(packets, marks=[(1, 2)], policy=DISCONNECT)
+
+        return Load(Wire(packets), packets=1, policy=DISCONNECT, room="r", operation=0, edit=edit, hops=hops)
+
     def test_broken_packets(self) -> None:
-        """Are job's fault, and nobody's end."""
-        member = following()
-        member.rooms = ("r",)
-        load = Load(
-            Wire(b"x"), packets=1, policy=DISCONNECT, room="r", edit=lambda: Edition(b"x", marks=[], policy=DISCONNECT)
-        )
+        """Are job's fault, and nobody's end; so are more or fewer than it says."""
+        for packets in (b"x", b"", pushed(b"a") * 2):
+            member, tally = following(accepts=frozenset({0})), Tally()
+            Fanout(behind=self.behind).spread(self.broken(packets), [member], tally)
+            self.assertEqual((tally.drops, closes(member)), ({Drop.FAULT: 1}, []))
+            self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_broken_packets_traced(self) -> None:
+        """Version 1 gets them as they are, whoever asks what became of them."""
+        hops = Hops(now_ms=lambda: 77, process="comet/c")
         tally = Tally()
-        Fanout(behind=self.behind).spread(load, [member], tally)
-        self.assertEqual((tally.drops, closes(member)), ({Drop.FAULT: 1}, []))
-        self.assertEqual(len(self.flushLoggedErrors()), 1)
+        Fanout(behind=self.behind).spread(self.broken(b"x", hops), [channel(accepts=frozenset({0}))], tally)
+        self.assertEqual((tally.fates, [hop.step for hop in hops.noted]), ({Fate.DELIVERED: 1}, [Step.WRITTEN]))
 
     def test_faulty(self) -> None:
         """As with version 1."""

@@ -17,8 +17,8 @@ class HopsTests(SynchronousTestCase):
         self.hops = Hops(now_ms=lambda: 7, process="comet/c")
         self.member = following(key="k", mid=3)
 
-    def note(self, fate: Fate | Drop, held: bool = False, inbox: Place | None = None) -> Hop:
-        self.hops.note(self.member, fate, held=held, inbox=inbox)
+    def note(self, fate: Fate | Drop, held: bool = False) -> Hop:
+        self.hops.note(self.member, fate, held=held)
         return self.hops.noted[-1]
 
     def test_each_fate(self) -> None:
@@ -41,7 +41,8 @@ class HopsTests(SynchronousTestCase):
 
     def test_places(self) -> None:
         """In the inbox, or the room."""
-        inbox = self.note(Fate.DELIVERED, inbox=Place(5, "e"))
+        self.hops = Hops(now_ms=lambda: 7, process="comet/c", inboxes={"k": Place(5, "e")})
+        inbox = self.note(Fate.DELIVERED)
         self.assertEqual((inbox.timeline, inbox.seq), ("m:3", 5))
         self.hops = Hops(now_ms=lambda: 7, process="comet/c", room="t://r", place=Place(6, "e"))
         room = self.note(Fate.DELIVERED)
