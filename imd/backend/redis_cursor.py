@@ -17,13 +17,14 @@ class RedisCursor:
     entries and a clock that is behind, appends ids that are smaller than those seen before.
     """
 
-    __slots__ = ("_connection", "_handed_out", "_link", "_place", "_stream")
+    __slots__ = ("_connection", "_forgotten", "_handed_out", "_link", "_place", "_stream")
 
     def __init__(self, *, link: RedisLink, stream: str) -> None:
         self._link = link
         self._stream = stream
         self._place = START  # every entry up to this id was handed out
         self._handed_out: set[bytes] = set()  # ids that are not committed yet: as many as the reader works on
+        self._forgotten: set[bytes] = set()  # since the read under way began: its answer may still have them
         self._connection: RedisConnection | None = None  # its own; None until the first read, and after a failed one
 
     def rewind(self) -> None:
@@ -32,8 +33,10 @@ class RedisCursor:
         self._handed_out.clear()
 
     def forget(self, ids: Iterable[bytes]) -> None:
-        """These are deleted, or about to be."""
-        self._handed_out.difference_update(ids)
+        """These are deleted."""
+        gone = self._handed_out.intersection(ids)
+        self._handed_out -= gone
+        self._forgotten |= gone
 
     def release(self, why: str) -> None:
         """Let the connection go. A read under way fails; one may begin anew."""
@@ -48,6 +51,7 @@ class RedisCursor:
         which an answer may still come, is given up.
         """
         page = None
+        self._forgotten.clear()
         try:
             page = await self._read(limit, wait_seconds)
         finally:
@@ -62,12 +66,17 @@ class RedisCursor:
             self._place = START
         if self._place == START and self._handed_out:
             while page := await self._page(connection, limit, 0):
-                if fresh := [entry for entry in page if entry[0] not in self._handed_out]:
+                # deletions come on another connection: they may overtake the page
+                if fresh := [entry for entry in page if not self._knows(entry[0])]:
                     return self._hand_out(fresh)
         page = await self._page(connection, limit, wait_seconds)
         if not page:
             self._place = START
         return self._hand_out(page)
+
+    def _knows(self, id: bytes) -> bool:
+        """Whether it was handed out."""
+        return id in self._handed_out or id in self._forgotten
 
     async def _page(self, connection: RedisConnection, limit: int, wait_seconds: float) -> list[Any]:
         """What is behind the place, and the place behind it."""

@@ -4,9 +4,28 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred
 
+from imd.backend.redis_connection import RedisConnection
 from imd.backend.redis_cursor import RedisCursor
 from imd.errors import Unavailable
 from tests.support.redis_case import RedisCase
+
+
+class HeldConnection:
+    """Keeps the answers of ``connection`` back until its gate opens."""
+
+    why_lost = ""
+
+    def __init__(self, connection: RedisConnection) -> None:
+        self.answered: Deferred[None] = Deferred()  # the first has come
+        self.gate: Deferred[None] = Deferred()
+        self._connection = connection
+
+    async def call(self, *arguments: Any, seconds: float) -> Any:
+        answer = await self._connection.call(*arguments, seconds=seconds)
+        if not self.answered.called:
+            self.answered.callback(None)
+            await self.gate
+        return answer
 
 
 class RedisCursorTests(RedisCase):
@@ -97,6 +116,24 @@ class RedisCursorTests(RedisCase):
         self.assertEqual(await self.ids(cursor, 2), [])
         self.assertEqual(await self.ids(cursor, 2), [])
         self.assertEqual(cursor._handed_out, {b"1-0", b"3-0", b"4-0", b"5-0", b"6-0"})
+
+    async def test_what_is_deleted_while_it_reads(self) -> None:
+        """An answer that Redis gave before the deletion, and that is read after it, hands out nothing twice."""
+        cursor = await self.make_cursor()
+        self.add("1-0", "2-0")
+        await self.ids(cursor)
+        self.assertEqual(await self.ids(cursor), [])
+        assert cursor._connection is not None
+        held: Any = HeldConnection(cursor._connection)
+        cursor._connection = held
+        reading = Deferred.fromCoroutine(self.ids(cursor))
+        await held.answered
+        self.server.command("XDEL", "s", "1-0", "2-0")
+        cursor.forget([b"1-0", b"2-0"])
+        held.gate.callback(None)
+        self.add("3-0")
+        self.assertEqual(await reading, ["3-0"])
+        self.assertEqual(cursor._handed_out, {b"3-0"})
 
     async def test_a_closed_link_ends_a_waiting_read(self) -> None:
         """Its connection is the link's to close."""
