@@ -1,6 +1,7 @@
 """A back end that pushes all the time, and what it was promised."""
 
 from collections.abc import Sequence
+from itertools import cycle
 from uuid import uuid4
 
 import msgspec
@@ -53,20 +54,21 @@ class PushLoad:
             self._running.cancel()
 
     async def _run(self) -> None:
-        number, turn = 0, 0
-        while not self._stopping:
-            for name, to in self._targets.items():
-                began = reactor.seconds()
-                body = f"{name} {number}"
-                push = {"to": to, "op": 1000, "body": body, "idempotency_key": uuid4().hex}
-                while not await self._push(self.logics[turn % len(self.logics)], push):
-                    turn += 1
-                self.accepted[name].append(body.encode())
-                self.accepted_at[body.encode()] = reactor.seconds()
-                took = reactor.seconds() - began
-                self.longest_seconds = max(self.longest_seconds, took)
-                await deferLater(reactor, max(0.0, 1 / self._rate - took))
-            number, turn = number + 1, turn + 1
+        turn = 0
+        for name, to in cycle(self._targets.items()):
+            if self._stopping:
+                return
+            began = reactor.seconds()
+            body = f"{name} {len(self.accepted[name])}"
+            push = {"to": to, "op": 1000, "body": body, "idempotency_key": uuid4().hex}
+            while not await self._push(self.logics[turn % len(self.logics)], push):
+                turn += 1
+            turn += 1
+            self.accepted[name].append(body.encode())
+            self.accepted_at[body.encode()] = reactor.seconds()
+            took = reactor.seconds() - began
+            self.longest_seconds = max(self.longest_seconds, took)
+            await deferLater(reactor, max(0.0, 1 / self._rate - took))
 
     async def _push(self, logic: str, push: dict[str, object]) -> bool:
         try:

@@ -20,7 +20,7 @@ from tests.support.twistd import Twistd
 from tests.system.test_ledger import ledger
 
 CLIENTS = int(os.environ.get("CLIENTS", "100"))
-RATE = 40.0  # pushes a second
+RATE = 80.0  # pushes a second
 CUTS = 4.0  # clients a second that change their network
 BEAT_SECONDS = 3.0  # between a client's heartbeats
 DEAD_SECONDS = 2.0  # from a kill -9 to the start
