@@ -115,7 +115,9 @@ class Dispatcher:
         await self._tracer.close()
 
     def trouble(self) -> str | None:
-        """What keeps pushes waiting, if anything."""
+        """What keeps pushes waiting, if anything. Who owns no partition asks no product, and knows of none."""
+        if not self._partitions:
+            return None
         return self._broker_product.trouble() or self._presence_product.trouble() or self._timelines_product.trouble()
 
     async def assigned(self, partitions: frozenset[int]) -> None:

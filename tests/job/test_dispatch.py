@@ -1,5 +1,8 @@
 """Promises of the dispatcher: which partitions are ours, and what waits."""
 
+from twisted.internet.defer import Deferred
+
+from imd.errors import BrokerUnavailable
 from imd.protocol.push import Target
 from tests.support.job_fakes import JobTestCase
 
@@ -15,6 +18,25 @@ class PartitionTests(JobTestCase):
             self.push(Target.KEYS, b"%d" % partition, partition, keys=("k",))
         self.assertEqual(sorted(self.a.bodies), [b"1", b"2"])
         self.assertEqual(self.metrics.partitions.value(), 2)
+        self.end(dispatcher)
+
+
+class TroubleTests(JobTestCase):
+    """What keeps pushes waiting."""
+
+    def test_a_job_without_partitions_has_none(self) -> None:
+        """It asks no product any more, so it would never hear that one is back."""
+        dispatcher = self.dispatcher((0,))
+        self.broker.error = BrokerUnavailable("away")
+        self.push(Target.KEYS, keys=("k",), partition=0)
+        self.clock.pump([1.0] * 7)
+        self.assertIn("away", dispatcher.trouble() or "")
+        given_up = Deferred.fromCoroutine(dispatcher.assigned(frozenset()))
+        self.clock.pump([1.0] * 20)
+        self.successResultOf(given_up)
+        self.broker.error = None
+        self.clock.advance(60)
+        self.assertIsNone(dispatcher.trouble())
         self.end(dispatcher)
 
 
