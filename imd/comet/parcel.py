@@ -92,13 +92,15 @@ def size_of(item: Item) -> int:
 
 
 def trouble_of(item: Item) -> str | None:
-    """What is wrong with an item whose marks or places do not fit what they are of; None = nothing."""
+    """What is wrong with an item whose parts do not fit together; None = nothing."""
     if item.marks and len(item.marks) != item.count:
         return f"{len(item.marks)} marks for {item.count} packets"
     if item.places and item.kind is Kind.ROOM and len(item.places) != item.count:
         return f"{len(item.places)} places for {item.count} packets"
     if item.places and item.kind is not Kind.ROOM and (len(item.places) != len(item.keys) or item.count != 1):
         return f"{len(item.places)} places for {item.count} packets to {len(item.keys)} keys"
+    if item.traced and item.count != 1:
+        return f"{item.count} packets that are traced"
     if item.mids and len(item.mids) != len(item.keys):
         return f"{len(item.mids)} members for {len(item.keys)} keys"
     return None

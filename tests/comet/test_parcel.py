@@ -104,7 +104,7 @@ class TroubleTests(SynchronousTestCase):
         self.assertEqual([trouble_of(item) for item in items], [None] * 4)
 
     def test_bad(self) -> None:
-        """Too few marks, or places; several packets for inboxes."""
+        """Too few marks, or places; several packets for inboxes, or traced."""
         room, keys = kept_in_room(1, b"a", b"b"), kept_for_keys(b"a", {"k": 1, "l": 2})
         replace = msgspec.structs.replace
         for item in (
@@ -112,5 +112,6 @@ class TroubleTests(SynchronousTestCase):
             replace(room, places=room.places[:1]),
             replace(keys, places=keys.places[:1]),
             replace(keys, count=2, marks=()),
+            replace(room, traced=True),
         ):
             self.assertIsNotNone(trouble_of(item))
