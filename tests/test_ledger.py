@@ -61,8 +61,8 @@ class AccountTests(SynchronousTestCase):
         made = Figures()
         for name, figure in figures.items():
             made.add(name, {}, figure)
-        account = Account("x", "y", [Term("in", "in")], *([Term(name, name)] for name in ("out", "held", "unsure")))
-        return account.balance(made)
+        entered, left, pending, unsure = ([Term(name, name)] for name in ("in", "out", "held", "unsure"))
+        return Account("x", "y", entered, left, pending, unsure).balance(made)
 
     def test_difference(self) -> None:
         """What went in, less what came out, less what is there."""

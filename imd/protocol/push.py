@@ -71,8 +71,8 @@ def load(data: bytes) -> Push:
 
 
 def fingerprint(push: Push) -> bytes:
-    """16 bytes that are equal for pushes that ask for the same: not its id, time or idempotency key; whether it is kept, not how
-    long. Stored by brokers."""
+    """16 bytes that are equal for pushes that ask for the same: not its id, time or idempotency key; whether it is kept, not
+    how long. Stored by brokers."""
     asked = (push.target, push.operation, push.body, push.keys, push.mids, push.room, push.speed)
     kept = (True,) if push.keep_count else ()  # a live one's is what it was before there were others
     return blake2b(msgspec.msgpack.encode(asked + kept), digest_size=16).digest()
