@@ -1,6 +1,6 @@
 # What README.md and CONTRIBUTING.md tell people to type. `make` alone explains.
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate kill-matrix lint format tox dev test-needs clean
+.PHONY: help run test simulate stalled resume-storm kill-matrix lint format tox dev test-needs clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -24,6 +24,8 @@ help:
 	@echo 'make test    install what the tests need and run all of them; ARGS="tests/comet -k room" for some'
 	@echo 'make simulate  clusters in storms, on a fake clock: SEEDS=10000, or SEEDS=17-17 for the story of one'
 	@echo 'make kill-matrix  each process killed and stopped under load; CLIENTS=100, VICTIMS="comet Redis" for less'
+	@echo 'make stalled   one of CLIENTS=10000 clients does not read: the others, and memory'
+	@echo 'make resume-storm  CLIENTS=10000 clients come back at once: how long it takes, and what Redis has to do'
 	@echo 'make lint    ruff, mypy --strict and the rules of the house (tests/test_architecture.py)'
 	@echo 'make format  let ruff put the code into shape'
 	@echo 'make tox     the tests on every Python from 3.11 to 3.13 that is here; ENVS=py313 for one'
@@ -43,6 +45,14 @@ simulate: $(VENV)/.installed-dev
 
 kill-matrix: $(VENV)/.installed-dev test-needs
 	CLIENTS=$(CLIENTS) VICTIMS="$(VICTIMS)" $(VENV)/bin/python -m pytest -s tests/system/test_kill_matrix.py $(ARGS)
+
+stalled resume-storm: CLIENTS = 10000
+
+stalled: $(VENV)/.installed-dev test-needs
+	CLIENTS=$(CLIENTS) $(VENV)/bin/python -m pytest -s tests/system/test_stalled.py $(ARGS)
+
+resume-storm: $(VENV)/.installed-dev test-needs
+	CLIENTS=$(CLIENTS) $(VENV)/bin/python -m pytest -s tests/system/test_resume_storm.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

@@ -24,6 +24,11 @@ class RawPeer(Protocol):
         self._wanted = 0
         self._reader: Deferred[None] | None = None  # waits for ``_wanted`` bytes, or for the end
 
+    @property
+    def data(self) -> bytes:
+        """What came and was not read."""
+        return self._data
+
     async def send(self, packet: bytes) -> None:
         self.write(frame(packet) if self._framed else packet)
 

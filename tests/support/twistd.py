@@ -163,6 +163,13 @@ class Twistd:
         return status
 
     @property
+    def rss_bytes(self) -> int:
+        """Of memory that it has now."""
+        assert self._process is not None
+        with open(f"/proc/{self._process.pid}/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+    @property
     def log(self) -> str:
         """All it wrote since the last start, stdout and stderr."""
         with open(self._log_path, "rb") as file:
