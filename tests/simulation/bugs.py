@@ -1,22 +1,34 @@
 """Bugs to plant: the simulation is worth what it finds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import msgspec
+
+from imd.backend.broker_memory import BrokerMemory
 from imd.backend.presence_memory import PresenceMemory
+from imd.backend.sightings import Sightings
+from imd.backend.timelines_memory import TimelinesMemory
 from imd.comet.bucket import Bucket
 from imd.comet.channel import Channel
+from imd.comet.delivery import Delivery
+from imd.comet.fences import Fences
 from imd.comet.handshake import Handshake
+from imd.comet.position import Position, Stage
 from imd.comet.reservoir import Reservoir
+from imd.comet.tally import Tally
 from imd.errors import ImdError
 from imd.interfaces import Entry, Location
 from imd.job.partition import Partition
+from imd.protocol.push import Push
+from imd.protocol.rpc import Follow, Item, Page
+from imd.protocol.timeline import Place
 
 
 async def commit_first(self: Partition, entries: list[Entry]) -> None:
     """Broker entries are committed before they are handed over."""
-    await self._broker.commit(self._number, [entry.token for entry in entries])
+    await self._broker.commit(self._number, [entry.token for entry in entries], self._fence)
     self._metrics.committed.add(-len(entries))  # it counts once
     await _take(self, entries)
 
@@ -28,9 +40,9 @@ async def detach_anybody(self: PresenceMemory, location: Location, key: str, mid
     return True
 
 
-async def open_early(self: Handshake, room: str) -> bool:
-    """Op 8 is written before the room is hosted."""
-    if room and self._waited_for():
+async def open_early(self: Handshake, rooms: Sequence[str]) -> bool:
+    """Op 8 is written before the rooms are hosted."""
+    for room in rooms if self._waited_for() else ():
         self._edge.work.start(_hold(self, room))
     return self._waited_for()
 
@@ -45,6 +57,11 @@ def evict_newcomer(self: Bucket, channel: Channel) -> bool:
 
 
 _take = Partition._take
+_page = TimelinesMemory._page
+_opened = Position.opened
+_follow = Position.follow
+_keep = BrokerMemory._keep
+_find = Delivery._find
 
 
 async def _hold(self: Handshake, room: str) -> None:
@@ -55,6 +72,55 @@ async def _hold(self: Handshake, room: str) -> None:
             await self._edge.work.pause(0.1)
         else:
             return
+
+
+def tell_nothing(self: Sightings) -> str:
+    """Nobody tells the store what was seen of it, so that its epoch stays when it goes back."""
+    return ""
+
+
+def recover_always(self: TimelinesMemory, follow: Follow, room: int, now: int) -> tuple[Page, int]:
+    """Resuming does not look at the window."""
+    page, size = _page(self, follow, room, now)
+    return msgspec.structs.replace(page, recovered=page.recovered or follow.epoch == page.head.epoch), size
+
+
+def live_first(self: Position, last: int, head: int, epoch: str) -> None:
+    """Live messages are written before those that were missed."""
+    _opened(self, last, head, epoch)
+    self.last = self.head
+
+
+def stay_behind(self: Position, count: int, first: int, epoch: str) -> bool:
+    """What was written does not move the position, so that it is written again."""
+    last = self.last
+    follows = _follow(self, count, first, epoch)
+    self.last = last
+    return follows
+
+
+def let_in(self: Fences, partition: int, fence: int) -> None:
+    """Fences are not looked at."""
+
+
+def jump(self: Position, count: int, first: int, epoch: str) -> bool:
+    """A gap is written over."""
+    if self.stage is Stage.LIVE and epoch == self.epoch and first > self.last:
+        self.last = first + count - 1
+        return True
+    return _follow(self, count, first, epoch)
+
+
+def keep_some(self: BrokerMemory, push: Push) -> tuple[Place, ...]:
+    """Some kept pushes are in the broker, and not in their timelines."""
+    if push.id % 5:
+        return _keep(self, push)
+    return tuple(Place(1, "none") for _ in push.timelines)
+
+
+def find_anybody(self: Delivery, item: Item, tally: Tally) -> Iterator[Channel]:
+    """What is for a member goes to whoever has the key by now."""
+    return _find(self, msgspec.structs.replace(item, mids=()), tally)
 
 
 class Bug(NamedTuple):
@@ -74,6 +140,14 @@ BUGS = {
     "op 8 before the room is hosted": Bug(Handshake, "_hosted", open_early, LOST),
     "dropping without counting": Bug(Reservoir, "dropped", drop_in_silence, UNBALANCED),
     "a late loss evicts the newcomer": Bug(Bucket, "remove", evict_newcomer, LOST),
+    "epoch kept after loss": Bug(Sightings, "told", tell_nothing, "was not told"),
+    "resume does not look at the window": Bug(TimelinesMemory, "_page", recover_always, "gap without a reason"),
+    "live before what was missed": Bug(Position, "opened", live_first, "gap without a reason"),
+    "written and not moved": Bug(Position, "follow", stay_behind, "was written twice"),
+    "a gap is written over": Bug(Position, "follow", jump, "gap without a reason"),
+    "fences are not looked at": Bug(Fences, "check", let_in, "after a newer owner's"),
+    "in the broker and not in the timeline": Bug(BrokerMemory, "_keep", keep_some, "not in its timeline"),
+    "a member's push to whoever has the key": Bug(Delivery, "_find", find_anybody, "is for another member"),
 }
 
 

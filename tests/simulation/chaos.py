@@ -54,6 +54,8 @@ class Chaos:
             parts = [part for part in sim.parts(whom) if part.listening and not part.process.paused]
             if parts:
                 getattr(self, f"_{deed}")(self._chance.choice(parts))
+        elif deed == "strand":
+            self._strand()
         elif deed in ("cut", "block"):
             self._disconnect(deed)
         elif deed == "store":
@@ -109,6 +111,17 @@ class Chaos:
         if seconds > SILENCE_SECONDS:
             sim.world.after(SILENCE_SECONDS, sim.network.starve, part.process)
             sim.world.after(SILENCE_SECONDS, sim.end_session, part)
+        sim.world.after(seconds, self._resume, part)
+
+    def _strand(self) -> None:
+        """The registry gives up a job that goes on."""
+        sim, seconds = self._sim, self._chance.uniform(1, 8)
+        part = self._chance.choice(sim.parts("job")) if sim.parts("job") else None
+        if part is None or not sim.strand(part):
+            return
+        sim.world.note("chaos", f"{part.process.name} is cut off from the registry for {seconds:.2f} s")
+        sim.excuses.add("job paused", sim.world.now, sim.world.now + seconds + LATE_SECONDS)
+        sim.excuses.add(part.process.name, sim.world.now, sim.world.now + seconds + LATE_SECONDS)
         sim.world.after(seconds, self._resume, part)
 
     def _resume(self, part: "Part") -> None:

@@ -58,6 +58,7 @@ class Visit:
         self.stays: list[Stay] = []
         self.accepts: dict[int, float] = {}  # operation -> since when; until the end
         self.received: list[Receipt] = []
+        self.inbox: list[bytes] = []  # version 2: what came as its member's
         self._sim = sim
         self._decoder = PacketDecoder(max_body_bytes=1 << 20)
         self._moving: list[str] = []  # rooms that op 12 asked for, and op 13 has not answered

@@ -32,6 +32,7 @@ def check(sim: "Simulation") -> int:
                 checked += 1
                 if entry.push.body not in received:
                     sim.world.fault(f"{visit.name} on {visit.comet.process.name} did not get {_words(entry)}")
+        _its_own(sim, visit, received, stored)
         _once(sim, visit, received, stored)
         _in_order(sim, visits, visit, received, stored)
     return checked
@@ -117,6 +118,17 @@ def _shared(visits: list[Visit], visit: Visit, end: float) -> bool:
     return False
 
 
+def _its_own(sim: "Simulation", visit: Visit, received: list[bytes], stored: list[Stored]) -> None:
+    """Nothing that is another member's."""
+    got = {*received, *visit.inbox}
+    for entry in stored:
+        if entry.push.target is Target.MEMBERS and visit.mid in entry.push.mids:
+            got.discard(entry.push.body)  # of a push to members of two partitions there are two entries
+    for entry in stored:
+        if entry.push.target is Target.MEMBERS and entry.push.body in got:
+            sim.world.fault(f"{visit.name} of member {visit.mid} got {_words(entry)}, which is for another member")
+
+
 def _once(sim: "Simulation", visit: Visit, received: list[bytes], stored: list[Stored]) -> None:
     """Twice only if the broker handed it out twice."""
     seen: set[bytes] = set()
@@ -126,6 +138,8 @@ def _once(sim: "Simulation", visit: Visit, received: list[bytes], stored: list[S
             others = [each for each in stored if each.push.body == entry.push.body]
             if len(others) == 1:
                 sim.world.fault(f"{visit.name} got {_words(entry)} twice")
+            elif sim.store.losses:
+                pass  # of its idempotency keys too
             elif entry.push.idempotency_key and len({each.partition for each in others}) < len(others):
                 sim.world.fault(f"{_words(entry)} was stored twice")
 

@@ -115,7 +115,8 @@ def _traces(sim: "Simulation") -> None:
         return
     for entry in store.log.values():
         trace = store.traces._traces.get(entry.push.id)
-        if entry.push.trace and entry.push.body in sim.back_end.accepted:
+        settled = entry.committed_at is not None and entry.committed_at < sim.world.now - ACK_SECONDS
+        if entry.push.trace and settled and entry.answered and entry.push.body in sim.back_end.accepted:
             steps = {hop.step for hop in trace.hops} if trace else set()
             if not {Step.ACCEPTED, Step.STORED, Step.TAKEN} <= steps:
                 sim.world.fault(f"of {entry.push.body.decode()} is known only {sorted(step.name for step in steps)}")

@@ -216,6 +216,8 @@ class NewerVisit(Visit):
         if name not in self.follows:
             self._wrong(f"got {seq} of {name or 'inbox'}, which it does not follow")
             return
+        if not name:
+            self.inbox.append(packet.body)
         book = self.me.books[name]
         if seq == book.last + 1:
             book.handle(seq, id, packet.body)

@@ -192,6 +192,11 @@ class Coordinator:
         self.look()
         return member.changed if member is not None else None
 
+    def asks(self, process: Process) -> bool:
+        """Whether it is being told what it has."""
+        member = self._members.get(process.name)
+        return member is not None and member.busy
+
     def owner(self, partition: int) -> Process | None:
         """Whose it is."""
         return next((each.process for each in self._members.values() if partition in each.owned), None)

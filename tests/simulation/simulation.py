@@ -185,6 +185,15 @@ class Simulation:
         elif part.role == "job":
             self.coordinator.lose(process)
 
+    def strand(self, part: Part) -> bool:
+        """The registry hears nothing of it any more, and it nothing of that. False when it is not the time for that."""
+        process = part.process
+        calm = part.listening and process.alive and not process.paused and not part.busy
+        if not calm or process.name in self._changed or self.coordinator.asks(process):
+            return False
+        self._changed[process.name] = (self.ensemble.leave(process), self.coordinator.lose(process))
+        return True
+
     def begin_session(self, part: Part) -> None:
         """It goes on, and finds its session gone."""
         left, changed = self._changed.pop(part.process.name, ([], None))

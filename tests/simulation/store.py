@@ -146,7 +146,7 @@ class Store:
     async def commit(self, partition: int, tokens: Sequence[bytes], fence: int) -> None:
         """As :meth:`imd.interfaces.Broker.commit`."""
         await self.broker.commit(partition, tokens, fence)
-        if fence < self.fences.get(partition, 0) and not self.lost_since(fence):
+        if 0 < fence < self.fences.get(partition, 0) and not self.lost_since(fence):
             self.world.fault(f"partition {partition} was committed with the fence {fence}, after a newer owner's")
         for token in tokens:
             entry = self.log[int.from_bytes(token, "big")]

@@ -4,6 +4,7 @@ from collections import deque
 from hashlib import blake2b
 
 LAST_EVENTS = 400  # that are told when a seed fails
+LONGEST = 300  # characters of one of them
 
 
 class Story:
@@ -24,7 +25,7 @@ class Story:
 
     def note(self, now: float, who: str, words: str) -> None:
         """Something happened."""
-        line = f"{now:11.6f}  {who:<12} {words}"
+        line = f"{now:11.6f}  {who:<12} {words if len(words) <= LONGEST else words[:LONGEST] + '...'}"
         self._digest.update(line.encode())
         self.events += 1
         self.last.append(line)
