@@ -5,7 +5,7 @@ from typing import ClassVar, TypeVar
 from imd.client.client import Client
 from imd.client.core import Event, Refused
 from imd.errors import AuthRefused, CloseReason, ImdError, NotAllowed, Overloaded, ProtocolError, by_code
-from imd.protocol.ack import encode_ack
+from imd.protocol.ack import encode_acks
 from imd.protocol.auth_reply import AuthReply
 from imd.protocol.body import Auth, encode_auth
 from imd.protocol.error_body import ErrorBody
@@ -13,6 +13,7 @@ from imd.protocol.goodbye import Goodbye
 from imd.protocol.json_body import JsonBody
 from imd.protocol.membership import Join, JoinReply, Leave, LeaveReply
 from imd.protocol.operation import Operation
+from imd.protocol.packet import MAX_BODY_BYTES
 from imd.protocol.refresh import Refresh, RefreshReply
 from imd.protocol.send import SendMessage, SendReply
 from imd.protocol.sync import Sync, SyncReply
@@ -35,11 +36,13 @@ class ClientV2(Client):
 
     VERSION: ClassVar = 2
 
+    body_bytes = MAX_BODY_BYTES  # of a packet that the server takes; what it says replaces the usual
     goodbye: Goodbye | None = None  # what the server said before it ended the connection; None = nothing yet
 
     async def enter(self, auth: Auth) -> AuthReply:
         """Say who we are, which rooms we want to be in, and where we stand. From then on heartbeats are sent by themselves."""
         reply = await self._ask(Operation.AUTH, encode_auth(auth), AuthReply)
+        self.body_bytes = reply.limits.body_bytes
         self._keep_beating(reply.heartbeat_seconds)
         return reply
 
@@ -68,7 +71,8 @@ class ClientV2(Client):
     def ack(self, seqs: dict[str, int]) -> None:
         """Everything up to these has been handled: timeline -> seq. There is no answer; after the end it does nothing."""
         if self._end is None:
-            self._link.send(self._core.notice(Operation.ACK, encode_ack(seqs)))
+            for body in encode_acks(seqs, self.body_bytes):
+                self._link.send(self._core.notice(Operation.ACK, body))
 
     def hang_up(self, why: ImdError) -> None:
         """End the connection at once, for this reason."""

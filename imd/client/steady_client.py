@@ -11,12 +11,15 @@ from imd.client.backoff import FIRST_DELAY_SECONDS, MAX_DELAY_SECONDS, Backoff, 
 from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.client.filler import Filler
+from imd.client.opening import opening
 from imd.client.timeline import Missed, Timeline
 from imd.errors import (
     AuthRefused,
     CloseReason,
     DeadlineExceeded,
     ImdError,
+    NotAllowed,
+    Overloaded,
     PeerUnavailable,
     ProtocolError,
     TooMany,
@@ -27,12 +30,15 @@ from imd.protocol.auth_reply import Standing
 from imd.protocol.body import MAX_ROOMS, Auth
 from imd.protocol.membership import JoinReply
 from imd.protocol.operation import Operation
+from imd.protocol.packet import MAX_BODY_BYTES
 from imd.protocol.presence_event import PresenceEvent
 from imd.protocol.refresh import RefreshReply
 from imd.protocol.send import SendMessage, SendReply
 from imd.protocol.timeline import NOWHERE, Place
 
 ACK_SECONDS = 0.2  # that acks are gathered
+JOIN_SECONDS = 0.5  # to twice that, before a room for which op 7 had no space is asked for again
+JOIN_RETRIES = 20  # then the connection is made anew
 
 Connect = Callable[[Callable[[Pushed], None]], Coroutine[Any, Any, ClientV2]]
 
@@ -51,11 +57,13 @@ class SteadyClient:
         "_application",
         "_auth",
         "_backoff",
+        "_body_bytes",
         "_client",
         "_clock",
         "_connect",
         "_ending",
         "_filler",
+        "_jitter",
         "_rooms",
         "_running",
         "_stopped",
@@ -84,6 +92,7 @@ class SteadyClient:
         self._backoff = Backoff(
             first_delay_seconds=first_delay_seconds, max_delay_seconds=max_delay_seconds, jitter=jitter
         )
+        self._jitter = jitter
         self._auth = auth  # who we are; its rooms, resume and room_id are not looked at
         self._rooms = dict.fromkeys(rooms)  # to be in
         self._timelines = {name: Timeline(name, place) for name, place in (places or {}).items()}
@@ -93,6 +102,7 @@ class SteadyClient:
         self._ack_seconds = ack_seconds
         self._filler = Filler(clock=clock, jitter=jitter, filled=self._filled)
         self._client: ClientV2 | None = None  # None unless a connection stands
+        self._body_bytes = MAX_BODY_BYTES  # of a packet that the server takes, as far as we know
         self._running: Deferred[None] | None = None  # None before run()
         self._ending: Timer | None = None  # None until stop()
         self._stopped = False
@@ -182,6 +192,8 @@ class SteadyClient:
         try:
             try:
                 await self._enter(client)
+            except NotAllowed:  # a room does not let us in: coming back would not help
+                raise
             except ImdError as error:  # it has ended, and knows why; or this is why
                 client.hang_up(error)
             await client.closed()
@@ -192,20 +204,35 @@ class SteadyClient:
         return client.trouble
 
     async def _enter(self, client: ClientV2) -> None:
-        resume = {name: place for name, place in self.places.items() if not name or name in self._rooms}
-        auth = msgspec.structs.replace(self._auth, room_id="", rooms=tuple(self._rooms), resume=resume)
+        auth, late = opening(self._auth, self._rooms, self.places, self._body_bytes)
         reply = await client.enter(auth)
         # under the same key the next connection takes the place of this one, which the server may take for alive, and is the
         # same device
         self._auth = msgspec.structs.replace(self._auth, key=reply.key)
         self._client = client
+        self._body_bytes = reply.limits.body_bytes
         self._acked = {}
-        for room in self._rooms:
+        for room in auth.rooms:
             if room not in reply.timelines:
                 raise ProtocolError(CloseReason.BAD_BODY, f"op 8 does not tell of {room}")
         lost = [self._follow(name, standing) for name, standing in reply.timelines.items()]
         self._application.entered(reply)
         self._hand(missed for missed in lost if missed is not None)
+        for room in late:
+            await self._join_late(client, room)
+
+    async def _join_late(self, client: ClientV2, room: str) -> None:
+        """Into one of our rooms that op 7 had no space for. The server may say that we ask for too many at once."""
+        tries = 0
+        while room in self._rooms:
+            try:
+                await self._join(client, room)
+                return
+            except (Unavailable, Overloaded):
+                tries += 1
+                if client.trouble is not None or tries > JOIN_RETRIES:
+                    raise
+            await pause(self._clock, JOIN_SECONDS * (1 + self._jitter()))
 
     def _follow(self, name: str, standing: Standing | JoinReply) -> Missed | None:
         timeline = self._timelines.setdefault(name, Timeline(name, NOWHERE))
@@ -298,9 +325,11 @@ class SteadyClient:
         client = self._standing()
         if place is not None:
             self._timelines[room] = Timeline(room, place)
-        known = self.places.get(room)
+        return await self._join(client, room)
+
+    async def _join(self, client: ClientV2, room: str) -> JoinReply:
         try:
-            reply = await client.join(room, known)
+            reply = await client.join(room, self.places.get(room))
             self._rooms[room] = None
             missed = self._follow(room, reply)
         except (DeadlineExceeded, ProtocolError) as error:
@@ -324,6 +353,7 @@ class SteadyClient:
             if wanted and client.trouble is None:
                 self._rooms[room] = None  # refused: we are in it
             raise
+        self._rooms.pop(room, None)  # a join that was under way has entered it again
         self._wanted.discard(room)
         timeline = self._timelines.pop(room, None)
         return timeline.place if timeline is not None else NOWHERE

@@ -12,6 +12,20 @@ def encode_ack(seqs: Mapping[str, int]) -> bytes:
     return msgspec.json.encode(seqs)
 
 
+def encode_acks(seqs: Mapping[str, int], limit_bytes: int) -> list[bytes]:
+    """The same in so many bodies that none is longer than the limit, unless its one timeline is."""
+    parts: list[dict[str, int]] = []
+    size = limit_bytes
+    for timeline, seq in seqs.items():
+        more = len(encode_ack({timeline: seq})) - 1  # with the comma, without the braces
+        if size + more > limit_bytes:
+            parts.append({})
+            size = 1
+        parts[-1][timeline] = seq
+        size += more
+    return [encode_ack(part) for part in parts]
+
+
 def decode_ack(body: bytes) -> dict[str, int]:
     """The reverse of :func:`encode_ack`. Raises :class:`imd.errors.ProtocolError` (``BAD_BODY``)."""
     seqs = convert(dict[str, Seq], decode_object(body))

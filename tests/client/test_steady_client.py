@@ -14,7 +14,16 @@ from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.client.steady_client import ACK_SECONDS, SteadyClient
 from imd.client.timeline import Missed
-from imd.errors import AuthRefused, CloseReason, DeadlineExceeded, ImdError, NotAllowed, PeerUnavailable, TooMany
+from imd.errors import (
+    AuthRefused,
+    CloseReason,
+    DeadlineExceeded,
+    ImdError,
+    NotAllowed,
+    Overloaded,
+    PeerUnavailable,
+    TooMany,
+)
 from imd.protocol.auth_reply import Allowance, AuthReply, Standing
 from imd.protocol.body import Auth
 from imd.protocol.error_body import ErrorBody
@@ -30,6 +39,7 @@ from imd.protocol.timeline import Place
 from tests.client.test_client import FakeLink, start
 
 ROOM = "a://1"
+ALLOWANCE = Allowance(100, 4096, 50)
 
 
 class Notes:
@@ -107,7 +117,7 @@ class SteadyClientTestCase(SynchronousTestCase):
 
     def let_in(self, *, inbox: Standing | None = None, room: Standing | None = None) -> None:
         timelines = {"": inbox or Standing(0, "i", True), ROOM: room or Standing(5, "e", True, 1)}
-        self.answer(8, AuthReply("k", 7, "c1", 30, timelines, Allowance(100, 4096, 50)).encode())
+        self.answer(8, AuthReply("k", 7, "c1", 30, timelines, ALLOWANCE).encode())
 
     def push(self, *seqs: int, room: str = ROOM) -> None:
         self.tell(*(encode_push(1000, b"%d" % seq, id=seq, seq=seq, at_ms=1, timeline=room) for seq in seqs))
@@ -129,6 +139,71 @@ class SteadyClientTestCase(SynchronousTestCase):
 class ResumeTests(SteadyClientTestCase):
     """From one connection to the next."""
 
+    def test_a_room_that_we_did_not_ask_for(self) -> None:
+        """The server put us in it, as our token says: it is resumed as the others are, also when it was numbered anew."""
+        given = "t://9"
+        run = start(self.steady.run())
+        reply = AuthReply("k", 7, "c1", 30, {ROOM: Standing(5, "e", True), given: Standing(3, "g", True)}, ALLOWANCE)
+        self.answer(8, reply.encode())
+        self.push(4, room=given)
+        self.clients[-1].lost()
+        self.clock.advance(1)
+        self.assertEqual(self.said(7)[0]["resume"], {ROOM: {"seq": 5, "epoch": "e"}, given: {"seq": 4, "epoch": "g"}})
+        reply = AuthReply("k", 7, "c1", 30, {ROOM: Standing(5, "e", True), given: Standing(1, "h", False)}, ALLOWANCE)
+        self.answer(8, reply.encode())
+        self.assertEqual(self.notes.missing, [Missed(given, Place(4, "g"), Place(1, "h"))])
+        self.end(run)
+
+    def test_more_than_op_7_takes(self) -> None:
+        """The rooms for which there is no space are joined where they stood; when the server wants a pause, after one."""
+        rooms = [f"chat://{number:0>200}" for number in range(20)]
+        places = {room: Place(5, "e") for room in rooms}
+        self.steady = self.make(rooms=rooms, places=places)
+        run = start(self.steady.run())
+        (said,) = self.said(7)
+        count = len(said["rooms"])
+        self.assertLess(len(self.links[-1].sent[-1].body), 4097)
+        self.assertEqual((said["rooms"], list(said["resume"])), (rooms[:count], rooms[:count]))
+        standings = {room: Standing(5, "e", True) for room in rooms[:count]}
+        self.answer(8, AuthReply("k", 7, "c1", 30, standings, ALLOWANCE).encode())
+        self.refuse(Overloaded("too many"), 32)
+        self.clock.advance(1)
+        for room in rooms[count:]:
+            self.assertEqual(self.said(32)[-1], {"room": room, "after": 5, "epoch": "e"})
+            self.answer(33, JoinReply(room, 6, "e", True, 1).encode())
+            self.push(6, room=room)
+        self.assertEqual((len(self.said(32)), self.notes.seqs), (21 - count, [6] * (20 - count)))
+        self.assertEqual(self.steady.rooms, tuple(rooms))
+        self.end(run)
+
+    def test_a_late_room_that_does_not_let_us_in(self) -> None:
+        """Ends it as one in op 7 does."""
+        rooms = [f"chat://{number:0>200}" for number in range(40)]
+        self.steady = self.make(rooms=rooms)
+        run = start(self.steady.run())
+        standings = {room: Standing(5, "e", True) for room in self.said(7)[0]["rooms"]}
+        self.answer(8, AuthReply("k", 7, "c1", 30, standings, ALLOWANCE).encode())
+        self.refuse(NotAllowed("no"), 32)
+        self.clients[-1].lost()
+        self.failureResultOf(run, NotAllowed)
+
+    def test_acks_of_many_rooms(self) -> None:
+        """Go in packets that the server takes."""
+        rooms = [f"chat://{number:0>200}" for number in range(40)]
+        self.steady = self.make(rooms=rooms)
+        run = start(self.steady.run())
+        named = self.said(7)[0]["rooms"]
+        reply = AuthReply("k", 7, "c1", 30, {room: Standing(5, "e", True) for room in rooms}, Allowance(100, 1000, 50))
+        self.answer(8, reply.encode())
+        for room in rooms[len(named) :]:
+            self.answer(33, JoinReply(room, 5, "e", True, 1).encode())
+        for room in rooms:
+            self.push(6, room=room)
+        self.clock.advance(ACK_SECONDS)
+        self.assertEqual({room: seq for acks in self.said(36) for room, seq in acks.items()}, dict.fromkeys(rooms, 6))
+        self.assertEqual({len(acks) for acks in self.said(36)}, {4})
+        self.end(run)
+
     def test_places_are_resumed(self) -> None:
         """The first connection begins at the end, the next one, under its key, where that stopped; what comes twice goes."""
         run = start(self.steady.run())
@@ -146,10 +221,10 @@ class ResumeTests(SteadyClientTestCase):
         self.end(run)
 
     def test_another_process_goes_on(self) -> None:
-        """Places that were stored are resumed; those of rooms that are not wanted now stay."""
+        """Places that were stored are resumed; those of rooms that are not wanted now stay, should the server put us in."""
         self.steady = self.make(places={ROOM: Place(3, "e"), "b://2": Place(1, "x")})
         run = start(self.steady.run())
-        self.assertEqual(self.said(7)[0]["resume"], {ROOM: {"seq": 3, "epoch": "e"}})
+        self.assertEqual(self.said(7)[0]["resume"], {ROOM: {"seq": 3, "epoch": "e"}, "b://2": {"seq": 1, "epoch": "x"}})
         self.let_in()
         self.push(4, 5)
         self.assertEqual(self.notes.seqs, [4, 5])
