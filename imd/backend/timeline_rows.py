@@ -9,7 +9,7 @@ import msgspec
 
 from imd.backend import sqlite_books
 from imd.backend.sqlite_books import SqliteBooks
-from imd.backend.timelines import DEVICES, PAGE_BYTES
+from imd.backend.timelines import DEVICES, PAGE_BYTES, head_life_ms
 from imd.interfaces import Swept, Totals
 from imd.protocol.push import Push
 from imd.protocol.rpc import Ack, Follow, Page
@@ -176,7 +176,7 @@ class TimelineRows:
         epoch = f"{books.era}-{books.kept}"
         head = _find(name, connection)
         if head is None:
-            due_ms = now + self._head_ms
+            due_ms = now + head_life_ms(name, 0, self._head_ms)
             (id,) = connection.execute(
                 "INSERT INTO timeline (name, epoch, first, last, acked, devices, keep_ms, touched_ms, due_ms)"
                 " VALUES (?, ?, 1, 0, 0, 0, 0, ?, ?) RETURNING id",
@@ -201,7 +201,7 @@ class TimelineRows:
         elif head.first <= head.last:
             head.due_ms = young[1] + head.keep_ms
         else:
-            head.due_ms = head.touched_ms + self._head_ms
+            head.due_ms = head.touched_ms + head_life_ms(head.name, head.last, self._head_ms)
         connection.execute("UPDATE timeline SET first = ?, due_ms = ? WHERE id = ?", (head.first, head.due_ms, head.id))
 
 

@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from itertools import islice
 from typing import NamedTuple
 
-from imd.backend.timelines import DEVICES, HEAD_SECONDS, PAGE_BYTES
+from imd.backend.timelines import DEVICES, HEAD_SECONDS, PAGE_BYTES, head_life_ms
 from imd.interfaces import Swept, Totals
 from imd.metrics import Metrics
 from imd.protocol.push import Push
@@ -134,7 +134,7 @@ class TimelinesMemory:
             head.due_ms = NEVER
             gone = self._trim(head, now)
             acked, expired = acked + gone[0], expired + gone[1]
-            if not head.messages and head.touched_ms + self._head_ms <= now:
+            if not head.messages and self._forgotten_at(timeline, head) <= now:
                 del state.heads[timeline]
             else:
                 self._schedule(timeline, head)
@@ -274,7 +274,7 @@ class TimelinesMemory:
     def _schedule(self, timeline: str, head: _Head) -> None:
         """Have a sweep look at it in time."""
         state = self._state
-        due_ms = head.messages[0].at_ms + head.keep_ms if head.messages else head.touched_ms + self._head_ms
+        due_ms = head.messages[0].at_ms + head.keep_ms if head.messages else self._forgotten_at(timeline, head)
         if due_ms >= head.due_ms:
             return
         head.due_ms = due_ms
@@ -282,3 +282,6 @@ class TimelinesMemory:
         if len(state.due) > 2 * len(state.heads) + 1000:  # void ones pile up
             state.due = [(each.due_ms, name) for name, each in state.heads.items()]
             heapify(state.due)
+
+    def _forgotten_at(self, timeline: str, head: _Head) -> int:
+        return head.touched_ms + head_life_ms(timeline, head.last, self._head_ms)

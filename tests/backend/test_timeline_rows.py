@@ -8,6 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from imd.backend import sqlite_books
 from imd.backend.sqlite_schema import prepare
 from imd.backend.timeline_rows import SWEEP, TimelineRows
+from imd.backend.timelines import HEAD_SECONDS, UNUSED_ROOM_SECONDS
 from imd.protocol.push import Push, Target
 from imd.protocol.rpc import Follow
 
@@ -44,6 +45,22 @@ class TimelineRowsTests(SynchronousTestCase):
         before = self.changes()
         self.rows.read(follow, NOW + HOUR_MS // 50, self.connection)
         self.assertEqual(self.changes() - before, 2)
+
+    def test_unused_rooms_are_forgotten_sooner(self) -> None:
+        """Those that had a message are not, nor are inboxes."""
+        names = map(str, count(1))
+        self.rows = TimelineRows(make_epoch=lambda: next(names), head_ms=int(HEAD_SECONDS * 1000))
+        week, then = int(UNUSED_ROOM_SECONDS * 1000), NOW
+        self.append("used", keep_ms=10)
+        for _ in range(3):
+            self.rows.read([Follow(name) for name in ("r:used", "m:7", "r:unused")], then, self.connection)
+            self.rows.sweep(10, then, self.connection)
+            found = self.connection.execute("SELECT name FROM timeline ORDER BY name").fetchall()
+            self.assertEqual(found, [("m:7",), ("r:unused",), ("r:used",)])
+            then += week - 1
+        self.rows.sweep(10, then + 1, self.connection)
+        found = self.connection.execute("SELECT name FROM timeline ORDER BY name").fetchall()
+        self.assertEqual(found, [("m:7",), ("r:used",)])
 
     def test_a_sweep_lets_go_of_so_many(self) -> None:
         """Whatever is due: the rest is another sweep's."""

@@ -7,6 +7,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import TestCase
 
 from imd.backend.broker_memory import BrokerMemory
+from imd.backend.timelines import HEAD_SECONDS, UNUSED_ROOM_SECONDS
 from imd.backend.timelines_memory import TimelinesMemory
 from imd.metrics import Metrics
 from tests.contract import timelines as contract
@@ -84,6 +85,20 @@ class TimelinesMemoryTests(contract.TimelinesContract, TestCase):
         self.memory.renew_epochs()
         self.assertFalse((await self.page(store, R, 1, epoch)).recovered)
         self.assertEqual((await self.head(store)).seq, 1)
+
+    async def test_unused_rooms_are_forgotten_sooner(self) -> None:
+        """Those that had a message are not, nor are inboxes."""
+        store = await self.make_store(head_seconds=HEAD_SECONDS)
+        await self.keep(store, self.to_room(1, ms=10))
+        names = (R, "m:7", "r:unused")
+        before = [await self.head(store, name) for name in names]
+        for _ in range(2):
+            await self.pass_time(UNUSED_ROOM_SECONDS - 1)
+            await self.sweep(store)
+            self.assertEqual([await self.head(store, name) for name in names], before)
+        await self.pass_time(UNUSED_ROOM_SECONDS)
+        await self.sweep(store)
+        self.assertEqual(set(self.memory._state.heads), {R, "m:7"})
 
     async def test_what_is_due_does_not_pile_up(self) -> None:
         """However often a timeline is emptied and filled, a sweep's queue is about as long as there are timelines."""

@@ -8,6 +8,7 @@ from typing import Any
 from twisted.internet import reactor
 
 from imd.backend.broker_redis import BrokerRedis
+from imd.backend.timelines import HEAD_SECONDS, UNUSED_ROOM_SECONDS
 from imd.backend.timelines_redis import TimelinesRedis
 from imd.metrics import Metrics
 from tests.contract import timelines as contract
@@ -65,6 +66,21 @@ class TimelinesRedisTests(contract.TimelinesContract, RedisCase):
         shutil.copytree(copy, self.server.folder)
         self.server.start()
         return await self.attached()
+
+    async def test_unused_rooms_are_forgotten_sooner(self) -> None:
+        """Their heads expire earlier than others, until a message comes."""
+        store = await self.make_store(head_seconds=HEAD_SECONDS)
+        await self.head(store, "r:unused")
+        await self.head(store, "m:7")
+
+        def seconds(timeline: str) -> float:
+            key = f"imd:{{{contract.partition(timeline)}}}:h:{timeline}"
+            return int(self.server.command("PTTL", key)) / 1000
+
+        self.assertApproximates(seconds("r:unused"), UNUSED_ROOM_SECONDS, 60)
+        self.assertApproximates(seconds("m:7"), HEAD_SECONDS, 60)
+        await self.keep(store, self.to_room(1, room="unused"))
+        self.assertApproximates(seconds("r:unused"), HEAD_SECONDS, 60)
 
     async def test_a_message_that_cannot_be_decoded(self) -> None:
         """It is left out and counted, and the page proves nothing; its neighbours come through."""

@@ -38,8 +38,7 @@ for i = 7, #ARGV, 5 do
     local head = head_of(ARGV[i])
     age(head)
     -- Its life begins anew; that is written only when a tenth of it is over, for this is also how comets look for news.
-    local life = math.max(head_ms, head.keep)
-    if not head.dirty and redis.call('PTTL', base .. ':h:' .. head.name) < life * 0.9 then
+    if not head.dirty and redis.call('PTTL', base .. ':h:' .. head.name) < life_of(head) * 0.9 then
         head.dirty = true
     end
     local after, its, limit = tonumber(ARGV[i + 1]), ARGV[i + 2], tonumber(ARGV[i + 3])

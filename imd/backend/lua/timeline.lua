@@ -107,13 +107,21 @@ local function head_of(name)
     return head
 end
 
+-- For how many ms a head is stored. A room's into which no message ever came is not stored for long (7 days): whoever may
+-- join makes one of those, of any name, by joining.
+local function life_of(head)
+    if head.seq == 0 and string.sub(head.name, 1, 2) == 'r:' then
+        return math.min(head_ms, 604800000)
+    end
+    return math.max(head_ms, head.keep) -- while there is a message there is a head
+end
+
 local function save_heads()
     for name, head in pairs(heads) do
         added.held = added.held + head.length - head.held
         if head.dirty then
             local value = string.format('%d %s %d %d %d', head.seq, head.epoch, head.keep, head.due, head.length)
-            -- while there is a message there is a head
-            redis.call('SET', base .. ':h:' .. name, value, 'PX', math.max(head_ms, head.keep))
+            redis.call('SET', base .. ':h:' .. name, value, 'PX', life_of(head))
         end
     end
 end
