@@ -196,7 +196,12 @@ class RedisPartitions:
                 recalled = await witness.recall()
                 break
             except Unavailable:
-                await deferLater(cast(IReactorTime, self._clock), RECALL_SECONDS)
+                pass
+            except CancelledError:
+                raise
+            except Exception:  # a bug there must not keep timelines from being read for ever
+                self._log.failure("recalling what was seen of the store failed")
+            await deferLater(cast(IReactorTime, self._clock), RECALL_SECONDS)
         for partition, sightings in recalled.items():
             if 0 <= partition < self.number:
                 self._seen[partition].recall(sightings)

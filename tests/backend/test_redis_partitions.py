@@ -298,6 +298,14 @@ class RedisPartitionsTests(RedisCase):
         self.assertEqual(witness.away, -1)
         self.assertGreater((await one.keep(1)).epoch, "7ffffffffff0000")
 
+    async def test_a_witness_that_fails(self) -> None:
+        """By a bug, which is told: it is asked again all the same, for nothing could be read without its word."""
+        witness = AwayWitness(2, ValueError("a bug"))
+        one = await self.member(witness=witness, opened=True)
+        place = await one.keep(1)
+        self.assertTrue((await one.page(place)).recovered)
+        self.assertEqual(len(self.flushLoggedErrors(ValueError)), 2)
+
     async def test_reads_wait_for_the_witness(self) -> None:
         """Nothing is claimed to be all there before whoever may know better has spoken; a push need not wait."""
         one = await self.member()
@@ -347,14 +355,15 @@ class RedisPartitionsTests(RedisCase):
 class AwayWitness(WitnessMemory):
     """Cannot be asked so often."""
 
-    def __init__(self, away: int) -> None:
+    def __init__(self, away: int, error: Exception = Unavailable("away")) -> None:  # noqa: B008  (a value)
         super().__init__()
         self.away = away
+        self.error = error
 
     def recall(self) -> Awaitable[dict[int, tuple[Sighting, ...]]]:  # type: ignore[override]  # it counts at once
         self.away -= 1
         if self.away >= 0:
-            raise Unavailable("away")
+            raise self.error
         return super().recall()  # type: ignore[return-value]
 
 
