@@ -160,12 +160,19 @@ class CatchUp:
         elif answer.head.seq < head:
             # The store has lost what it had told: say so to it, then nobody takes its new messages for those that it lost
             claim = Follow(straggler.timeline, head, position.epoch, witnessed=True)
-            self._reader.ask(claim, lambda _: self._reset(straggler))
+            self._reader.ask(claim, partial(self._claimed, straggler))
             self._reader.go()
         elif answer.more and not answer.messages:
             self._ask_again(straggler)
         else:
             self.go_on(straggler.channel, straggler.timeline, straggler.position, answer)
+
+    def _claimed(self, straggler: Straggler, answer: Answer) -> None:
+        """While the store does not know, the session stays: nobody else might tell it."""
+        if isinstance(answer, ImdError):
+            self._fail(straggler)
+        else:
+            self._reset(straggler)
 
     def _ask_again(self, straggler: Straggler) -> None:
         """It got nothing of an answer that others used up."""

@@ -221,6 +221,28 @@ class CatchUpTests(SynchronousTestCase):
         self.assertEqual(self.reads()[-1], Follow(TIMELINE, 2, "e", witnessed=True))
         self.assertEqual(self.member.end.closes, [CloseReason.TIMELINE_RESET])
 
+    def test_the_store_went_back_and_logic_is_away(self) -> None:
+        """The session goes on until the store was told: else it would take new messages for those that it lost."""
+        self.lose(1)
+        item = self.scene.push(b"a")
+        del self.scene.logic.timelines[TIMELINE][-1]
+        whole = self.scene.logic.read
+
+        async def read(request: Read) -> Pages:
+            if request.follows[0].after == 2:
+                raise DeadlineExceeded("late")
+            return await whole(request)
+
+        self.scene.logic.read = read  # type: ignore[method-assign]  # it is away when it is told
+        self.scene.deliver(item)
+        self.scene.turns()
+        self.assertEqual(self.member.end.closes, [])
+        self.scene.logic.read = whole  # type: ignore[method-assign]  # it is back
+        self.scene.clock.advance(1)
+        self.scene.turns()
+        self.assertEqual(self.reads()[-1], Follow(TIMELINE, 2, "e", witnessed=True))
+        self.assertEqual(self.member.end.closes, [CloseReason.TIMELINE_RESET])
+
     def test_gone_while_it_is_read_for(self) -> None:
         """Whoever left, or ended, gets nothing of it."""
         other = self.scene.join("o")
