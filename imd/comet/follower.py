@@ -11,15 +11,18 @@ from imd.comet.channel import Channel
 from imd.comet.directory import Directory
 from imd.comet.inspection import Inspection
 from imd.comet.limits import Limits
+from imd.comet.outbox import Outbox
 from imd.comet.position import Position, Stage
 from imd.comet.reader import Reader
 from imd.comet.turnstile import Turnstile
 from imd.comet.work import Work
-from imd.errors import NotAllowed
+from imd.errors import NotAllowed, Overloaded
 from imd.interfaces import Clock, LogicClient
 from imd.metrics import Metrics
 from imd.protocol.rpc import Follow, Item, Kind, Page
 from imd.protocol.timeline import Place
+
+SYNC_READS = 8  # for one op 38, each after the client has taken everything that waited for it
 
 
 class Follower:
@@ -84,7 +87,7 @@ class Follower:
         """
         if not wanted:
             return {}
-        self._turnstile.enter(self._clock.seconds())
+        self._turnstile.enter(self._clock.seconds(), len(wanted))
         positions = channel.positions
         assert positions is not None, "a version-1 client follows nothing"
         entered = {intern(timeline): Position() for timeline in wanted}  # one string for all who follow it
@@ -120,19 +123,21 @@ class Follower:
             self.leave(channel, timeline)
 
     async def sync(self, channel: Channel, timeline: str, after: int, limit: int, epoch: str = "") -> Page:
-        """What the timeline has behind ``after``, up to ``limit`` messages or a page of ``Limits.page_messages``; read once the
-        channel's outbox is empty. Without an epoch, in the one that the channel follows. Raises :class:`NotAllowed` for a
-        timeline that it does not follow, and :class:`imd.errors.ImdError`."""
-        if not channel.outbox.idle:
-            idle: Deferred[None] = Deferred()
-            channel.outbox.when_idle(lambda: idle.callback(None))
-            await idle
-        position = channel.positions.get(timeline) if channel.positions else None
-        if position is None:
-            raise NotAllowed("only a timeline that is followed can be read")
-        follow = Follow(timeline, after, epoch or position.epoch, min(limit, self._limits.page_messages))
-        (page,) = await self._reader.pages((follow,))
-        return page
+        """What the timeline has behind ``after``, up to ``limit`` messages or a page of ``Limits.page_messages``, when the
+        channel's outbox is empty: before it is read, for it would wait here, and when it comes, for a page may be as large as
+        an outbox. Without an epoch, in the one that the channel follows. Raises :class:`NotAllowed` for a timeline that it does
+        not follow, :class:`Overloaded` when its outbox has filled ``SYNC_READS`` times meanwhile, and
+        :class:`imd.errors.ImdError`."""
+        for _ in range(SYNC_READS):
+            await _empty(channel.outbox)
+            position = channel.positions.get(timeline) if channel.positions else None
+            if position is None:
+                raise NotAllowed("only a timeline that is followed can be read")
+            follow = Follow(timeline, after, epoch or position.epoch, min(limit, self._limits.page_messages))
+            (page,) = await self._reader.pages((follow,))
+            if channel.outbox.idle or channel.outbox.ended or not page.messages:
+                return page
+        raise Overloaded("this connection is slower than what comes for it")
 
     def check_all(self) -> None:
         """Something may have been missed: look at all timelines soon."""
@@ -171,3 +176,11 @@ class Follower:
         position.opened(last, page.head.seq, page.head.epoch)
         if asked and page.messages:
             self._opened[position] = page
+
+
+async def _empty(outbox: Outbox) -> None:
+    """Wait until nothing waits in it, or it has ended: the session sees to it that one or the other comes."""
+    if not outbox.idle:
+        idle: Deferred[None] = Deferred()
+        outbox.when_idle(lambda: idle.callback(None))
+        await idle

@@ -7,6 +7,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.comet.follower import SYNC_READS
 from imd.comet.position import Stage
 from imd.errors import CloseReason, DeadlineExceeded, NotAllowed, Overloaded, PeerUnavailable
 from imd.protocol.rpc import Follow, Item, Outcome, Page, Read
@@ -184,6 +185,26 @@ class SyncTests(SynchronousTestCase):
         self.assertEqual(len(self.scene.logic.calls), before)
         self.member.channel.outbox.resume()
         self.successResultOf(syncing)
+
+    def test_filled_while_it_was_read(self) -> None:
+        """Its outbox has no room for a page: it is read again once the client has read, so many times."""
+        outbox = self.member.channel.outbox
+        self.scene.logic.held.add(Read)
+        for reads, refused in ((3, False), (SYNC_READS, True)):
+            before = len(self.scene.logic.of(Read))
+            syncing = self.sync(4, 2)
+            for _ in range(reads):
+                self.assertNoResult(syncing)
+                outbox.pause()
+                self.scene.logic.release(Read)
+                outbox.resume()
+            if refused:
+                self.failureResultOf(syncing, Overloaded)
+            else:
+                self.scene.logic.release(Read)
+                page = self.successResultOf(syncing)
+                self.assertEqual([message.seq for message in page.messages], [5, 6])
+            self.assertEqual(len(self.scene.logic.of(Read)) - before, reads + (not refused))
 
     def test_not_followed(self) -> None:
         """Is refused; so is a client that went while it waited."""
