@@ -19,7 +19,7 @@ class RawPeer(Protocol):
     def __init__(self, *, reactor: Any, framed: bool) -> None:
         self.gone: Deferred[None] = Deferred()
         self._reactor = reactor
-        self._framed = framed
+        self.framed = framed
         self._data = b""
         self._wanted = 0
         self._reader: Deferred[None] | None = None  # waits for ``_wanted`` bytes, or for the end
@@ -30,7 +30,7 @@ class RawPeer(Protocol):
         return self._data
 
     async def send(self, packet: bytes) -> None:
-        self.write(frame(packet) if self._framed else packet)
+        self.write(frame(packet) if self.framed else packet)
 
     def write(self, data: bytes) -> None:
         """Bytes as they are."""
