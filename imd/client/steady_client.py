@@ -37,8 +37,7 @@ from imd.protocol.send import SendMessage, SendReply
 from imd.protocol.timeline import NOWHERE, Place
 
 ACK_SECONDS = 0.2  # that acks are gathered
-JOIN_SECONDS = 0.5  # to twice that, before a room for which op 7 had no space is asked for again
-JOIN_RETRIES = 20  # then the connection is made anew
+JOIN_RETRIES = 20  # of a room for which op 7 had no space; then the connection is made anew
 
 Connect = Callable[[Callable[[Pushed], None]], Coroutine[Any, Any, ClientV2]]
 
@@ -228,11 +227,12 @@ class SteadyClient:
             try:
                 await self._join(client, room)
                 return
-            except (Unavailable, Overloaded):
+            except (Unavailable, Overloaded) as error:
                 tries += 1
                 if client.trouble is not None or tries > JOIN_RETRIES:
                     raise
-            await pause(self._clock, JOIN_SECONDS * (1 + self._jitter()))
+                seconds = error.retry_after_seconds
+            await pause(self._clock, seconds * (1 + self._jitter()))
 
     def _follow(self, name: str, standing: Standing | JoinReply) -> Missed | None:
         timeline = self._timelines.setdefault(name, Timeline(name, NOWHERE))

@@ -1,6 +1,8 @@
 """The body of op 8 to a version-2 client: who it is here, where its timelines stand, what it may."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+import msgspec
 
 from imd.protocol.body import Seq
 from imd.protocol.json_body import JsonBody
@@ -32,6 +34,6 @@ class AuthReply(JsonBody, frozen=True):
     key: str  # the connection's name, its own or made here
     mid: int
     server: str
-    heartbeat_seconds: float  # how often op 2 is wanted
+    heartbeat_seconds: Annotated[float, msgspec.Meta(gt=0)]  # how often op 2 is wanted
     timelines: dict[str, Standing]  # by their names as clients call them; empty = the own inbox
     limits: Allowance

@@ -166,8 +166,10 @@ class ResumeTests(SteadyClientTestCase):
         self.assertEqual((said["rooms"], list(said["resume"])), (rooms[:count], rooms[:count]))
         standings = {room: Standing(5, "e", True) for room in rooms[:count]}
         self.answer(8, AuthReply("k", 7, "c1", 30, standings, ALLOWANCE).encode())
-        self.refuse(Overloaded("too many"), 32)
-        self.clock.advance(1)
+        self.refuse(Overloaded("too many", 3), 32)
+        self.clock.advance(5.9)
+        self.assertEqual(len(self.said(32)), 1)
+        self.clock.advance(0.2)
         for room in rooms[count:]:
             self.assertEqual(self.said(32)[-1], {"room": room, "after": 5, "epoch": "e"})
             self.answer(33, JoinReply(room, 6, "e", True, 1).encode())

@@ -36,6 +36,12 @@ class AuthReplyTests(BodyTestCase):
         self.assertEqual(json.loads(REPLY.encode()), said)
         self.assertEqual(AuthReply.decode(REPLY.encode()), REPLY)
 
+    def test_heartbeats_without_a_pause(self) -> None:
+        """Nobody is told to send them; a client would do nothing else."""
+        self.assert_all_bad(
+            AuthReply.decode, [(json.loads(REPLY.encode()) | {"heartbeat_seconds": 0}, "heartbeat_seconds")]
+        )
+
     @given(garbage(*AuthReply.__struct_fields__, "seq", "epoch", "recovered"))
     def test_garbage(self, body: bytes) -> None:
         """Any body is a reply or a ProtocolError."""
