@@ -24,7 +24,8 @@ class Handshake:
     A client of version 2 is in its rooms before op 8, with its outbox corked: what is pushed while its timelines are looked up
     waits behind op 8, and what is kept is found in the timelines. So there is no gap between what it missed and what comes.
 
-    The session is AUTHENTICATING when it begins. Counts one result: ok, refused, unavailable, room_refused, limited, or gone.
+    The session is AUTHENTICATING when it begins. Counts one result: ok, refused, unavailable, room_refused, bad_body, limited
+    or gone.
     """
 
     __slots__ = ("_edge", "_packet", "_result", "_session")

@@ -38,7 +38,7 @@ class Limits:
     full_cycle_seconds: float = 600  # in which every entry is renewed once
     rooms: int = 100  # that one version-2 client may be in
     resumes_per_second: float = (
-        1_000  # clients whose timelines are looked up at a handshake, on average; more are sent away
+        1_000  # clients whose timelines are looked up as they come in, or join, on average; more are sent away
     )
     resumes_burst: int = 2_000  # that may come at once
     reads: int = 4  # requests for timelines under way at logic; what comes meanwhile is gathered into the next
