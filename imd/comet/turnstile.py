@@ -6,6 +6,7 @@ from imd.comet.rate import TokenBucket
 from imd.errors import Overloaded
 
 LONGEST_SECONDS = 60  # that a client is sent away for
+TIMELINES = 10  # of one client that cost no more than one does; each ten more count as another client
 
 
 class Turnstile:
@@ -20,10 +21,11 @@ class Turnstile:
         self._tokens = TokenBucket()
         self._booked_at = 0.0  # clock seconds of the last turn that was given to somebody who was refused
 
-    def enter(self, now: float) -> None:
-        """One client comes through. Raises :class:`Overloaded`, with the time until its turn."""
-        if self._tokens.take(now, self._per_second, self._burst):
+    def enter(self, now: float, timelines: int = 1) -> None:
+        """One client comes through, for so many timelines. Raises :class:`Overloaded`, with the time until its turn."""
+        price = min(ceil(timelines / TIMELINES), self._burst)  # more than all at once could never be paid
+        if self._tokens.take(now, self._per_second, self._burst, price):
             return
         last = now + LONGEST_SECONDS
-        self._booked_at = min(max(self._booked_at, now) + 1 / self._per_second, last)
+        self._booked_at = min(max(self._booked_at, now) + price / self._per_second, last)
         raise Overloaded("too many clients resume at once", ceil(self._booked_at - now))

@@ -42,3 +42,11 @@ class TurnstileTests(SynchronousTestCase):
         for _ in range(5):
             self.turnstile.enter(200.0)
         self.assertEqual(self.refused(200.0), 1)
+
+    def test_many_timelines(self) -> None:
+        """Count as a client for each ten; never as more than may come at once, or nobody with so many would ever come in."""
+        self.turnstile.enter(100.0, 10)
+        self.turnstile.enter(100.0, 40)
+        self.assertEqual((self.refused(100.0), self.refused(100.1)), (1, 0))
+        self.turnstile.enter(200.0, 1000)
+        self.assertEqual(self.refused(200.0), 1)
