@@ -86,7 +86,10 @@ def decode_auth(body: bytes, version: int = 1) -> Auth:
 
 def _newer(fields: dict[str, Any]) -> dict[str, Any]:
     """What version 2 adds to op 7."""
-    extras = convert(_Extras, {name: fields[name] for name in _Extras.__struct_fields__ if name in fields})
+    given = {name: fields[name] for name in _Extras.__struct_fields__ if name in fields}
+    if isinstance(given.get("resume"), dict):
+        given["resume"] = {name: _without_nulls(standing) for name, standing in _without_nulls(given["resume"]).items()}
+    extras = convert(_Extras, given)
     rooms, resume, device = extras.rooms, extras.resume, extras.device
     if len(rooms) > MAX_ROOMS:
         raise bad(f"more than {MAX_ROOMS} rooms")
@@ -100,6 +103,10 @@ def _newer(fields: dict[str, Any]) -> dict[str, Any]:
     limit("device", device, MAX_DEVICE_BYTES)
     places = {timeline: Place(standing.seq, standing.epoch) for timeline, standing in resume.items()}
     return {"rooms": rooms, "resume": places, "device": device}
+
+
+def _without_nulls(value: Any) -> Any:
+    return {name: each for name, each in value.items() if each is not None} if isinstance(value, dict) else value
 
 
 def encode_auth(auth: Auth) -> bytes:

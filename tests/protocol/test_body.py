@@ -110,6 +110,11 @@ class NewerAuthTests(BodyTestCase):
         self.assertEqual(decode_newer(encode_auth(auth)), auth)
         self.assertEqual(decode_newer(b'{"mid": 5, "rooms": null}'), Auth(5))
 
+    def test_null_is_absent_in_places_too(self) -> None:
+        """Clients that write a place as they hold it say null for what they do not have."""
+        body = b'{"resume": {"": null, "a://1": {"seq": 3, "epoch": null}, "b://2": {"seq": null, "epoch": "e"}}}'
+        self.assertEqual(decode_newer(body), Auth(resume={"a://1": Place(3), "b://2": Place(0, "e")}))
+
     def test_version_1_knows_none_of_it(self) -> None:
         """A version-1 client with fields of such names is what it was."""
         body = b'{"mid": 5, "rooms": 1, "resume": "x", "device": []}'
