@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Channel:
     """One per authenticated connection; there are 100,000 of them."""
 
-    __slots__ = ("accepts", "device", "key", "mid", "outbox", "positions", "rooms", "session", "version")
+    __slots__ = ("accepts", "device", "key", "mid", "outbox", "positions", "rooms", "session")
 
     def __init__(
         self,
@@ -31,6 +31,7 @@ class Channel:
         version: int,
         device: str = "",
     ) -> None:
+        """``version`` of its op 7: 1, or 2 for a client that wants more."""
         self.session = session
         self.outbox = outbox
         self.key = key
@@ -38,7 +39,6 @@ class Channel:
         # Operations of the key, member and broadcast pushes that it wants. Empty = none of them, as in goim; room
         # pushes are not asked.
         self.accepts = accepts
-        self.version = version  # of its op 7: 1, or 2 for a client that wants more
         self.rooms: tuple[str, ...] = ()  # the directory enters and takes out; a version-1 client is in one at most
         self.device = device or key  # what the client calls itself
         # Timeline -> where it stands there, of those that it follows: :class:`imd.comet.follower.Follower` enters and takes

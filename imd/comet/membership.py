@@ -63,7 +63,7 @@ class Membership:
         self._directory.leave(channel, room)
         self._left(channel, room)
         timeline = self.timeline(room)
-        if channel.version >= 2 and timeline is not None:
+        if timeline is not None:
             self._follower.leave(channel, timeline)
 
     def end(self, channel: Channel) -> None:

@@ -21,10 +21,11 @@ from imd.protocol.body import decode_auth
 from imd.protocol.goodbye import Goodbye
 from imd.protocol.operation import Operation
 from imd.protocol.packet import Packet, encode
+from imd.protocol.push_header import VERSION
 from imd.protocol.rpc import Connected
 from imd.protocol.wire import binary_frame
 
-NEWER_VERSION = 2  # of op 7: a client that wants more than goim has; any other number is version 1
+NEWER_VERSION = VERSION  # of op 7: a client that wants more than goim has; any other number is version 1
 UNFLUSHED = (CloseReason.SLOW_CONSUMER, CloseReason.INTERNAL_ERROR, CloseReason.PEER_CLOSED)  # it would not arrive
 LABELS = {operation.value: operation.name.lower() for operation in Operation}  # in metrics.packets_in
 
