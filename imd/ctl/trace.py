@@ -103,7 +103,8 @@ def _print(fate: Fate, as_json: bool) -> None:
 def _print_more(fate: Fate, printed: Sequence[HopTold]) -> list[HopTold]:
     """The hops that are new, below those that were printed; answers all. One that is noted late stands late."""
     if not printed:
-        click.echo(f"push {fate.id}, accepted {_date(fate.accepted_at)}")
+        trace_id = f", trace {fate.traceparent[3:35]}" if fate.traceparent else ""
+        click.echo(f"push {fate.id}, accepted {_date(fate.accepted_at)}{trace_id}")
     new = list(fate.hops)
     for hop in printed:
         if hop in new:

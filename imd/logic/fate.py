@@ -70,6 +70,7 @@ class Fate(msgspec.Struct, frozen=True):
 
     id: str  # in decimal: more than JavaScript's numbers hold
     accepted_at: int  # ms since the epoch; 0 = not known
+    traceparent: str  # that the push carries: its trace id is the back end's, if that sent one; empty = not known
     devices: list[DeviceFate]
     hops: list[HopTold]  # by time
 
@@ -112,8 +113,8 @@ class Fates:
             )
         hops = sorted(noted, key=lambda hop: (hop.at_ms, _ORDER[hop.step]))
         kept = await self._look_at({hop.timeline: Place(hop.seq, hop.epoch) for hop in hops if _is_place(hop)})
-        accepted = [hop.at_ms for hop in hops if hop.step is Step.ACCEPTED]
-        return Fate(str(id), accepted[0] if accepted else 0, _devices(hops, kept), [_told(hop) for hop in hops])
+        at_ms, traceparent = next(((hop.at_ms, hop.traceparent) for hop in hops if hop.step is Step.ACCEPTED), (0, ""))
+        return Fate(str(id), at_ms, traceparent, _devices(hops, kept), [_told(hop) for hop in hops])
 
     async def _look_at(self, places: dict[str, Place]) -> dict[str, _Kept]:
         """Timeline -> how it is now; of the first ``MAX_TIMELINES``."""
@@ -146,8 +147,11 @@ def _devices(hops: Sequence[Hop], kept: dict[str, _Kept]) -> list[DeviceFate]:
             mid, _, device = name.partition(":")
             whose = (timeline, "" if mid == "0" else mid, device)
             known = found.get(whose)
-            if seq >= each.place.seq and (known is None or known.state is not State.ACKED):
-                found[whose] = DeviceFate(State.ACKED, *whose)
+            if seq >= each.place.seq:
+                if known is None or known.state is not State.ACKED:
+                    found[whose] = DeviceFate(State.ACKED, *whose)
+            elif known is None and timeline.startswith(INBOX):  # a room it may have left; an inbox it has for ever
+                found[whose] = DeviceFate(State.QUEUED, *whose)
         _add_owner(found, timeline)
     return [_expired(fate, kept) for fate in _without_stand_ins(found.values())[:MAX_DEVICES]]
 

@@ -52,7 +52,7 @@ class Tracing:
         if not stored:
             return
         push = stored[0][0]
-        hops = [Hop(Step.ACCEPTED, push.at_ms, self._process), *self._stored(stored, at_ms)]
+        hops = [Hop(Step.ACCEPTED, push.at_ms, self._process, traceparent=push.trace), *self._stored(stored, at_ms)]
         self._notes.note([(push.id, hop) for hop in hops[:MAX_HOPS]])
 
     def _stored(self, stored: Iterable[tuple[Push, Receipt]], at_ms: int) -> Iterable[Hop]:

@@ -37,6 +37,7 @@ class Hop(msgspec.Struct, frozen=True, array_like=True):
     device: str = ""  # the device; empty = not about one
     reason: str = ""  # DROPPED, KEPT: why
     epoch: str = ""  # STORED: of ``seq``, so that acks can be told from those of another numbering
+    traceparent: str = ""  # ACCEPTED: what the push carries, so that it can be found where its back end is watched
 
 
 def is_traceparent(text: str) -> bool:

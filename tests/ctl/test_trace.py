@@ -19,6 +19,7 @@ from tests.ctl.test_push import IMDCTL
 from tests.support.reactor import reactor
 
 AT = 1_794_000_000_000  # 2026-11-06 21:20:00 UTC
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000007-01"
 ACCEPTED = HopTold(Step.ACCEPTED, AT, "logic/l1")
 STORED = HopTold(Step.STORED, AT + 2, "logic/l1", "m:17", 5, "17")
 WRITTEN = HopTold(Step.WRITTEN, AT + 7, "comet/c1", "m:17", 5, "17", "phone")
@@ -31,7 +32,7 @@ NOT_FOUND = b'{"error": {"name": "not_found", "message": "push 7 is not traced: 
 
 def fate(hops: Sequence[HopTold], *devices: DeviceFate) -> bytes:
     """As logic answers it."""
-    return msgspec.json.encode(Fate("7", AT, list(devices), list(hops)))
+    return msgspec.json.encode(Fate("7", AT, PARENT, list(devices), list(hops)))
 
 
 class Logic(Resource):
@@ -76,7 +77,7 @@ class TraceTests(TestCase):
         self.assertEqual(
             [line.split() for line in out.splitlines()],
             [
-                ["push", "7,", "accepted", "2026-11-06", "21:20:00.000", "UTC"],
+                ["push", "7,", "accepted", "2026-11-06", "21:20:00.000", "UTC,", "trace", PARENT[3:35]],
                 ["21:20:00.000", "accepted", "logic/l1"],
                 ["21:20:00.002", "+2", "ms", "stored", "logic/l1", "m:17", "#5"],
                 ["21:20:00.007", "+5", "ms", "written", "comet/c1", "m:17", "#5", "member", "17,", "phone"],

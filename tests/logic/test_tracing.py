@@ -90,7 +90,7 @@ class NoteTests(TracingCase):
         self.assertEqual(
             self.traces.hops,
             [
-                (7, Hop(Step.ACCEPTED, 10, "logic/l1")),
+                (7, Hop(Step.ACCEPTED, 10, "logic/l1", traceparent=SAMPLED)),
                 (7, Hop(Step.STORED, 12, "logic/l1", "m:1", 3, epoch="e")),
                 (7, Hop(Step.STORED, 12, "logic/l1", "m:2", 9, epoch="f")),
                 (7, Hop(Step.STORED, 12, "logic/l1")),

@@ -25,7 +25,7 @@ class MessageTests(MessagesCase):
         """Devices and hops; what is not known is left out, and ids are text."""
         hops = [
             Hop(Step.WRITTEN, 1005, "comet/c1", "", 0, BIG, "phone"),
-            Hop(Step.ACCEPTED, 1000, "logic/l1"),
+            Hop(Step.ACCEPTED, 1000, "logic/l1", traceparent="00-a-b-01"),
         ]
         run(self.logic.traces.note([(BIG, hop) for hop in hops]))
         answer = self.ask(BIG)
@@ -35,6 +35,7 @@ class MessageTests(MessagesCase):
             {
                 "id": str(BIG),
                 "accepted_at": 1000,
+                "traceparent": "00-a-b-01",
                 "devices": [{"state": "written", "mid": str(BIG), "device": "phone", "at": 1005}],
                 "hops": [
                     {"step": "accepted", "at": 1000, "process": "logic/l1"},
