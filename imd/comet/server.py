@@ -180,9 +180,9 @@ class Server:
             self._timer = None
         self._edge.renewal.stop()
         self._delivery.stop()
-        self._edge.follower.stop()
         for session in (*self._edge.handshakes, *self._edge.heartbeats):
             session.close(CloseReason.SERVER_STOPPING)
+        self._edge.follower.stop()  # after them: whoever waits for it would hear of a failure
         self._edge.acks.stop()
         self._attendance.stop()
         await self._edge.work.drain(self._limits.stop_seconds)

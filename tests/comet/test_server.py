@@ -367,6 +367,23 @@ class StopTests(SynchronousTestCase):
         comet.logic.failing[Renew] = PeerUnavailable("logic is away")
         self.successResultOf(Deferred.fromCoroutine(comet.server.stop()))
 
+    def test_who_is_on_the_way_in(self) -> None:
+        """Hears that this comet is stopping, whether its timelines were asked for or waited for their turn."""
+        comet = Comet(reads=1)
+        comet.server.start()
+        comet.logic.held.add(Read)
+        clients = [comet.client(key, version=2, mid=7) for key in "abc"]
+        comet.logic.held.add(Disconnect)
+        stopping = Deferred.fromCoroutine(comet.server.stop())
+        self.assertEqual([each.closes for each in clients], [[CloseReason.SERVER_STOPPING]] * 3)
+        comet.logic.release(Read)
+        for each in clients:
+            comet.logic.release(Disconnect)
+            each.lose()
+        comet.clock.advance(0.1)
+        self.successResultOf(stopping)
+        self.assertEqual(comet.clock.getDelayedCalls(), [])
+
     def test_bounded(self) -> None:
         """A logic that does not answer holds it up so long only; no timer is left."""
         comet = Comet(stop_seconds=10)
