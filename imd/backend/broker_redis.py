@@ -64,6 +64,7 @@ class BrokerRedis:
         "_counted_at",
         "_counting",
         "_cursors",
+        "_fences",
         "_idempotency_ms",
         "_kept",
         "_lengths",
@@ -116,6 +117,7 @@ class BrokerRedis:
         self._commit = load_script("era", "commit")
         self._kept = load_script("partitions")
         self._tried: list[set[bytes]] = [set() for _ in range(partitions)]  # tokens whose deletion was not answered
+        self._fences = [0] * partitions  # the last that each rewind here got: a Redis may come that knows of none
         self._open = False
         self._log = Logger()
 
@@ -173,7 +175,8 @@ class BrokerRedis:
     async def rewind(self, partition: int) -> int:
         """See :class:`imd.interfaces.Broker`. The fence is Redis' time in ms, or one more than the last."""
         self._check()
-        (fence,) = await self._store.run(self._role, "rewind", self._rewind, partition)
+        (fence,) = await self._store.run(self._role, "rewind", self._rewind, partition, [self._fences[partition]])
+        self._fences[partition] = int(fence)
         self._cursors[partition].rewind()
         self._tried[partition].clear()
         return int(fence)
