@@ -19,7 +19,7 @@ class Book:
         self.began_at = now
         self.handled = {}
 
-    def handle(self, seq: int, id: int, body: bytes) -> None:
+    def handle(self, seq: int, body: bytes) -> None:
         """The next message."""
         assert seq == self.last + 1
         self.last = seq

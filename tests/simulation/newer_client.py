@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.simulation.comet import CometProcess
     from tests.simulation.simulation import Simulation
 
+FOUND_SECONDS = 10.0  # within which a loss is found out, though few processes are there
 MAX_HELD = 50  # pushes behind a gap; the furthest go first
 FORGETS = 0.1  # the share of connections for which the device has lost the last that it had stored
 
@@ -45,7 +46,7 @@ class NewerVisit(Visit):
         self.follows: set[str] = set()  # timelines, as clients call them: from the answer on, until they leave
         self.leaving: set[str] = set()  # op 34 is under way
         self.again: set[str] = set()  # timelines of which it asked for what it may have
-        self._held: dict[str, dict[int, tuple[int, bytes]]] = {}  # timeline -> seq -> (id, body) behind a gap
+        self._held: dict[str, dict[int, bytes]] = {}  # timeline -> seq -> body behind a gap
         self._syncing: set[str] = set()  # timelines whose gap is asked for
         self.claimed: dict[str, tuple[int, str]] = {}  # in op 7, or op 32
         self.goodbye: dict[str, Any] | None = None  # op 6
@@ -200,7 +201,7 @@ class NewerVisit(Visit):
         self.me.begins(self, name, standing["seq"], standing["epoch"], standing["recovered"], claimed)
 
     def _push(self, packet: Packet) -> None:
-        id, seq, _, length = unpack_from(">qqqh", packet.extension)
+        _, seq, _, length = unpack_from(">qqqh", packet.extension)
         name = packet.extension[26:].decode()
         if len(packet.extension) != 26 + length:
             self._wrong(f"got a header of {len(packet.extension)} bytes with a name of {length}")
@@ -220,7 +221,7 @@ class NewerVisit(Visit):
             self.inbox.append(packet.body)
         book = self.me.books[name]
         if seq == book.last + 1:
-            book.handle(seq, id, packet.body)
+            book.handle(seq, packet.body)
             self._go_on(name, book)
         elif seq <= book.last:
             if name not in self.again:
@@ -228,13 +229,13 @@ class NewerVisit(Visit):
             if book.contradicts(seq, packet.body) and not self._sim.store.losses:
                 self._wrong(f"{seq} of {name or 'inbox'} is another message now")
         else:
-            self._gap(name, book, seq, id, packet.body)
+            self._gap(name, book, seq, packet.body)
 
-    def _gap(self, name: str, book: Book, seq: int, id: int, body: bytes) -> None:
+    def _gap(self, name: str, book: Book, seq: int, body: bytes) -> None:
         if name not in self.again and not self._may_lose(name):
             self._wrong(f"there is a gap without a reason: {seq} of {name or 'inbox'} after {book.last}")
         held = self._held.setdefault(name, {})
-        held[seq] = (id, body)
+        held[seq] = body
         if len(held) > MAX_HELD:
             del held[max(held)]
         if name not in self._syncing:
@@ -245,7 +246,7 @@ class NewerVisit(Visit):
         """With what is held, as far as it follows."""
         held = self._held.get(name, {})
         while (each := held.pop(book.last + 1, None)) is not None:
-            book.handle(book.last + 1, *each)
+            book.handle(book.last + 1, each)
         for seq in [seq for seq in held if seq <= book.last]:
             del held[seq]
 
@@ -440,8 +441,9 @@ class NewerClient(Client):
         """It was told that something is missing: there must be a reason."""
         store = self._sim.store
         timeline = f"r:{name}" if name else f"m:{self._mid}"
-        if store.losses or timeline in store.truth.forgotten:
-            return  # of more than one loss, nobody can say which it was
+        since = self.books[name].began_at - FOUND_SECONDS
+        if any(loss > since for loss in store.losses) or timeline in store.truth.forgotten:
+            return
         head = store.timelines._state.heads.get(timeline)
         if claimed == epoch and head is not None and seq + 1 < head.first:
             return  # too long ago
