@@ -22,7 +22,7 @@ EXAMPLES: dict[rpc.Value, list[object]] = {
         "s", 1, [[2, b"p", 2, 3, ["k"], "t://r", 4, [[5, 6]], [[7, "e"]], True, 8, [9]]],
     ],
     rpc.Outcomes((rpc.Outcome(1, 2, 3, (("slow", 4),), ("k",), 5, 6, (Hop(Step.WRITTEN, 7, "p", "m:1", 8, 1, "d", "r"),)),)): [
-        [[1, 2, 3, [["slow", 4]], ["k"], 5, 6, [["written", 7, "p", "m:1", 8, 1, "d", "r", ""]]]],
+        [[1, 2, 3, [["slow", 4]], ["k"], 5, 6, [["written", 7, "p", "m:1", 8, 1, "d", "r", "", ""]]]],
     ],
     rpc.Read("s", (rpc.Follow("r:a", 5, "e", 10),)): ["s", [["r:a", 5, "e", 10, False]]],
     rpc.Pages((rpc.Page("r:a", Place(7, "e"), False, (Message(6, 1, 2, 3, b"b"),), True),)): [
