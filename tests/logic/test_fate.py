@@ -130,6 +130,18 @@ class FatesTests(TestCase):
         self.assertIn(DeviceFate(State.ACKED, "m:18", "18", "phone"), await self.devices())
         self.assertEqual(len(await self.devices()), 2)
 
+    async def test_a_device_that_is_away(self) -> None:
+        """One that once acked something of the inbox has this to come, beside those that have it; in a room nobody knows."""
+        (first,) = await self.to_members(17)
+        await self.ack(INBOX, "17:pad", first)
+        (place,) = await self.push(Push(2, NOW, Target.MEMBERS, 1000, b"hi", mids=(17,), keep_count=10, keep_ms=60_000))
+        await self.note(Hop(Step.WRITTEN, NOW + 2, "comet/c1", INBOX, place.seq, 17, "phone"), id=2)
+        written = DeviceFate(State.WRITTEN, INBOX, "17", "phone", at=NOW + 2)
+        self.assertEqual(await self.devices(2), [written, DeviceFate(State.QUEUED, INBOX, "17", "pad")])
+        self.clock.advance(61)
+        states = [(device.device, device.state) for device in await self.devices(2)]
+        self.assertEqual(states, [("phone", State.EXPIRED), ("pad", State.EXPIRED)])
+
     async def test_left_the_window(self) -> None:
         """By age or number: expired for whoever had not acked it."""
         place = await self.to_room(count=2)
