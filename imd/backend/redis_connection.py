@@ -33,9 +33,7 @@ class RedisConnection(txredisapi.HiredisProtocol):  # type: ignore[misc]  # txre
     def __init__(self, *, label: str, clock: Clock, verify: Callable[[Any], None] | None) -> None:
         super().__init__(charset=None, convertNumbers=False)
         self.label = label  # which Redis, for errors
-        self.run_id = (
-            ""  # of the server's process, 40 hex digits, when ready: after a restart or a failover it is another
-        )
+        self.run_id = ""  # of the server's process, 40 hex digits, once ready: after a restart or failover another
         self._clock = clock
         self._verify = verify  # raises Unavailable for a peer that is not the right one; None without TLS
         self._ready = False  # commands may be sent; with TLS only after the peer was looked at

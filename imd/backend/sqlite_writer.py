@@ -23,9 +23,8 @@ TROUBLE_SECONDS = 10.0  # how long a failed commit makes the process unready
 
 T = TypeVar("T")
 Run = Callable[[sqlite3.Connection], T]  # called in the thread, inside a transaction
-Settle = Callable[
-    [T | None], None
-]  # called in the reactor's thread with what ``Run`` answered; None = nothing was done
+# Called in the reactor's thread with what ``Run`` answered; None = nothing was done.
+Settle = Callable[[T | None], None]
 
 _log = Logger()
 

@@ -12,9 +12,7 @@ from imd.protocol.room_id import SEPARATOR
 REQUEST_BYTES = 1024  # of a push's JSON, beside its body
 MERGED_BYTES = 65_536  # of pushes to a room that job may hand over as one (imd.job.batch)
 PACKET_BYTES = 1024  # of a pushed packet in an outbox, beside its body: headers, a room's name, bookkeeping
-PAGE_BYTES = (
-    2 * 2**20
-)  # of the largest message between processes, beside bodies: a page is about 1 MiB and its envelope
+PAGE_BYTES = 2 * 2**20  # of the largest message between processes, beside bodies: a page is 1 MiB and its envelope
 
 _Check = Callable[[Settings, Role], Iterator[str]]
 

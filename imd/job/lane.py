@@ -79,9 +79,7 @@ class Lane:
         self._settings = settings
         self._stamp = stamp  # of every batch
         self._settle = settle  # told of each parcel, once; never raises
-        self._fenced = (
-            fenced  # told when a comet refused for a newer owner's sake; what is on the lane is never settled
-        )
+        self._fenced = fenced  # told when a comet knows a newer owner; what is on the lane is never settled
         self._queue: deque[Parcel] = deque()  # bounded by the partition's window
         self._busy = False  # a request is under way, or a pause before it is tried again
         self._running: Deferred[None] | None = None  # that, to be cancelled; None before the first

@@ -13,11 +13,8 @@ class JobSettings(Struct, frozen=True):
     retry_max_seconds: float = 1.0
     patience_seconds: float = 2.0  # how long parcels wait for a comet that is not connected, before they are given up
     overload_seconds: float = 5.0  # how long a comet that says overloaded is tried again
-    look_again_seconds: tuple[float, ...] = (
-        0.25,
-        0.5,
-        1.0,
-    )  # pauses before looking where the clients of a lost comet went
+    # pauses before looking where the clients of a lost comet went
+    look_again_seconds: tuple[float, ...] = (0.25, 0.5, 1.0)
     settle_seconds: float = 10.0  # how long a partition that is given up waits for what is under way
     fenced_seconds: float = 1.0  # before a partition that a newer owner was heard of is begun again: is it still ours?
     backlog_seconds: float = 5.0  # between two looks at what the broker and the timelines have counted
