@@ -162,6 +162,8 @@ class NewerVisit(Visit):
             self._synced(name, after, epoch, body)
         elif operation == Operation.SEND:
             self.me.sent(about, body)
+        elif operation == Operation.REFRESH and body:
+            self._wrong(f"has a token that ends: {body}")
 
     def _welcome(self, body: dict[str, Any]) -> None:
         now = self._sim.world.now
@@ -279,6 +281,8 @@ class NewerVisit(Visit):
             self.lost("does not know whether it is in a room")
         elif operation == Operation.SEND:
             self.me.not_sent(about, body)
+        elif operation == Operation.REFRESH and body["name"] == "unauthorized":
+            self._wrong(f"showed a good token: {body}")
 
     def _sync_again(self, name: str) -> None:
         if not self.over and name in self._syncing:
@@ -369,6 +373,8 @@ class NewerClient(Client):
                 visit.join(room)
         elif act == "send":
             self._send(visit)
+        elif act == "sub" and chance.random() < 0.5:
+            visit.ask(Operation.REFRESH, {"token": "as good as any, for a server that trusts"})
         elif act == "ack":
             visit.ack()
         elif act == "sync":
