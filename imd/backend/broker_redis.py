@@ -364,8 +364,11 @@ def _places(packed: bytes) -> tuple[Place, ...]:
     """As ``lua/publish.lua`` packs them. Raises :class:`msgspec.DecodeError`."""
     if not packed:
         return ()
-    epoch, *pairs = msgspec.msgpack.decode(packed)
-    return tuple(Place(seq, f"{epoch}-{number}") for seq, number in zip(pairs[::2], pairs[1::2], strict=True))
+    try:
+        epoch, *pairs = msgspec.msgpack.decode(packed)
+        return tuple(Place(seq, f"{epoch}-{number}") for seq, number in zip(pairs[::2], pairs[1::2], strict=True))
+    except (TypeError, ValueError):
+        raise msgspec.DecodeError("no places") from None
 
 
 def _decode(page: list[Any]) -> tuple[list[Entry], list[bytes]]:

@@ -10,6 +10,7 @@ from twisted.internet.task import Clock
 from imd.backend.broker_redis import BrokerRedis
 from imd.errors import BrokerUnavailable, ConfigError, ImdError, Overloaded
 from imd.metrics import Metrics
+from imd.protocol.push import dump
 from tests.contract import broker as contract
 from tests.support.redis import RedisServer
 from tests.support.redis_case import RedisCase, redis_store
@@ -48,6 +49,15 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
         fence = await broker.rewind(0)
         self.server.command("FLUSHALL")
         self.assertGreater(await broker.rewind(0), fence)
+
+    async def test_places_that_are_none(self) -> None:
+        """Such an entry is no push of ours: it is dropped and counted, and those behind it come."""
+        broker = await self.make_broker()
+        for places in (b"\x05", b"\x90", b"\x92\xa1e\x01", b"\xc1"):
+            self.server.command("XADD", "imd:{0}:pushes", "*", "p", dump(contract.push(1)), "s", places)
+        await self.publish(broker, 0, 2)
+        self.assertEqual(await self.ids(broker, 0), [2])
+        self.assertEqual(self.metrics.drops.value("broker", "undecodable"), 4)
 
     async def test_more_than_a_script_takes(self) -> None:
         """Thousands of pushes in one call keep their order, and are committed in one."""
