@@ -5,6 +5,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from imd.client.client import ANSWER_SECONDS
 from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.client.steady_client import SteadyClient
@@ -16,6 +17,8 @@ from imd.protocol.presence_event import PresenceEvent
 from imd.protocol.timeline import Place
 from imd.transport.dial import dial_v2
 from tests.support.reactor import eventually, reactor
+
+CONNECT_SECONDS = 2.0
 
 
 class FollowingClient:
@@ -30,12 +33,16 @@ class FollowingClient:
         rooms: Sequence[str],
         places: Mapping[str, Place] | None = None,
         platform: str = "",
+        patience_seconds: float = CONNECT_SECONDS,
     ) -> None:
         self.bodies: list[bytes] = []  # as handed on, so that what is kept is there once, in order
         self.gone: list[Missed] = []  # what it was told is lost
         self.troubles: list[ImdError] = []  # ends of connections, and attempts in vain
         self._urls = urls
         self._turn = 0
+        self._patience_seconds = (
+            patience_seconds  # with a connection that is being made, and with an answer, that many at least
+        )
         self.steady = SteadyClient(
             connect=self._connect,
             clock=reactor,
@@ -52,7 +59,13 @@ class FollowingClient:
     async def _connect(self, on_push: Any) -> ClientV2:
         url = self._urls[self._turn % len(self._urls)]
         self._turn += 1
-        return await dial_v2(url, reactor=reactor, on_push=on_push, connect_seconds=2)
+        return await dial_v2(
+            url,
+            reactor=reactor,
+            on_push=on_push,
+            connect_seconds=self._patience_seconds,
+            answer_seconds=max(self._patience_seconds, ANSWER_SECONDS),
+        )
 
     async def end(self) -> None:
         """A clean-up: returns when the connection is gone."""
