@@ -49,7 +49,7 @@ class Stored:
         self.places = places
         self.stored_at = stored_at
         self.committed_at: float | None = None  # None until it is
-        self.lost_at: float | None = None  # when the store lost it, or that it was committed
+        self.lost_at: float | None = None  # when the store lost it; None = it did not, or has it again
         self.handed_out: list[str] = []  # processes, one for each time
         self.answered = False  # whoever published it heard of it
 
@@ -221,7 +221,9 @@ class Store:
         self.traces = TracesMemory(clock=self._clock)
         here = {number for held in self.broker._partitions for number in held.stored}
         for entry in self.log.values():
-            if entry.number not in here and entry.committed_at is None and entry.lost_at is None:
+            if entry.number in here:
+                entry.lost_at = None
+            elif entry.committed_at is None and entry.lost_at is None:
                 entry.lost_at = self.world.now
         self._wake(sorted(self._readers))
 

@@ -9,11 +9,15 @@ import pytest
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.backend.sightings import Sightings
+from imd.backend.timelines_memory import TimelinesMemory
+from imd.metrics import Metrics
+from imd.protocol.push import Push, Target
 from tests.simulation.book import Book
 from tests.simulation.bugs import BUGS
 from tests.simulation.chaos import Excuses
 from tests.simulation.era import Era
 from tests.simulation.story import Story
+from tests.simulation.truth import Truth
 from tests.simulation.world import Lane, Process, World
 
 SEEDS = 300
@@ -173,6 +177,23 @@ class EraTests(SynchronousTestCase):
         self.assertEqual(self.call(self.sightings), [])
         (after,) = self.sightings.all()
         self.assertGreater(after.epoch, before.epoch)
+
+
+class TruthTests(SynchronousTestCase):
+    """What was lost, and what is there again."""
+
+    def test_lost_and_restored(self) -> None:
+        """A backup may have what an earlier loss took."""
+        timelines = TimelinesMemory(metrics=Metrics(), now_ms=lambda: 0, make_epoch=lambda: "e")
+        truth, push = Truth(), Push(1, 0, Target.MEMBERS, mids=(1, 2), keep_count=9, keep_ms=9)
+        self.assertEqual(truth.look(timelines, push, 1.0, "logic"), ["m:1", "m:2"])
+        timelines.append(push)
+        self.assertEqual(truth.look(timelines, push, 1.0, "logic"), [])
+        backup = truth.snapshot()
+        truth.restore({}, 2.0)
+        self.assertEqual(([kept.lost_at for kept in truth.all], truth.now), ([2.0, 2.0], {}))
+        truth.restore(backup, 3.0)
+        self.assertEqual([kept.lost_at for kept in truth.all], [None, None])
 
 
 class BookTests(SynchronousTestCase):

@@ -51,10 +51,13 @@ class Truth:
         return {name: dict(seqs) for name, seqs in self.now.items()}
 
     def restore(self, snapshot: dict[str, dict[int, Kept]], at: float) -> None:
-        """The store went back to that; nothing = it was emptied."""
+        """The store went back to that; nothing = it was emptied. What an earlier loss had taken may be there again."""
         kept = {id(each) for seqs in snapshot.values() for each in seqs.values()}
         for seqs in self.now.values():
             for each in seqs.values():
                 if id(each) not in kept and each.lost_at is None:
                     each.lost_at = at
         self.now = {name: dict(seqs) for name, seqs in snapshot.items()}
+        for seqs in self.now.values():
+            for each in seqs.values():
+                each.lost_at = None
