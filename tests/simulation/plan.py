@@ -83,7 +83,7 @@ def plan(chance: Random) -> Plan:
         resumes_burst=chance.choice((2, 2_000)),
         reads=chance.choice((1, 4)),
         page_messages=chance.choice((1, 3, 100)),
-        check_seconds=chance.choice((1, 3)),
+        check_seconds=chance.choice((2, 5)),
         buckets=chance.choice((1, 4)),
         deliveries_per_turn=chance.choice((1, 3, 100)),
         delivery_queue_bytes=chance.choice((3_000, 1_000_000, 1_000_000)),
