@@ -23,7 +23,8 @@ RESENDS = 3  # of everything in one round; a lease that lapses more often is tro
 
 class Renewal:
     """Every ``renew_seconds`` a round: all hosted rooms with their counts, and so many entries that each has its turn within
-    ``full_cycle_seconds``. When presence had forgotten this server, everything at once, page after page.
+    ``full_cycle_seconds``. When presence had forgotten this server, or an answer was lost that may have said so, everything at
+    once, page after page.
 
     Only what is really here, and what nobody is about to take over, is listed. A session whose key is another server's by now
     ends with REPLACED.
@@ -84,7 +85,7 @@ class Renewal:
         self._timer: Timer | None = None  # the next round; None = not started, or stopped
         self._cycle: Iterator[Channel] = iter(())  # who has still to be renewed in this cycle
         self._renewing = False  # a round is under way
-        self._lapsed = False  # presence said that it had forgotten us, and has not got everything since
+        self._lapsed = False  # presence had forgotten us, or may have, and has not got everything since
         self._others: dict[str, int] = {}  # hosted room -> its members on other comets, as of the last round
         self._trouble: str | None = "presence has not answered yet"
 
@@ -207,6 +208,9 @@ class Renewal:
         self._departures.pin(here)
         try:
             renewed = await self._logic.renew(request)
+        except ImdError:
+            self._lapsed = True  # perhaps: a lost answer may have said so, and no later one says it again
+            raise
         finally:
             if rooms:
                 self._interest.unpin()

@@ -212,6 +212,20 @@ class RenewalTests(SynchronousTestCase):
         comet.clock.advance(1)
         self.assertEqual(len(self.renewals(comet)), 1)
 
+    def test_a_lost_answer(self) -> None:
+        """It may have said that the lease had lapsed: the next round has everything, those after it their share."""
+        comet = Comet(full_cycle_seconds=100)
+        for number in range(20):
+            comet.client(f"k{number}")
+        comet.server.start()
+        comet.logic.failing[Renew] = PresenceUnavailable("no answer within 3 s")
+        comet.clock.advance(10)
+        comet.logic.failing.clear()
+        self.renewals(comet)
+        comet.clock.advance(RETRY_SECONDS)
+        comet.clock.advance(10)
+        self.assertEqual([len(call.entries) for call in self.renewals(comet)], [20, 2])
+
     def test_a_round_that_fails_after_stop(self) -> None:
         """It schedules nothing."""
         comet = Comet()

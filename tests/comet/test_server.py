@@ -206,6 +206,15 @@ class CheckTests(SynchronousTestCase):
         self.assertTrue(self.found())
 
 
+    def test_a_renewal_was_not_answered(self) -> None:
+        """The lease may have lapsed, and presence said so to nobody."""
+        logic, renewal = self.comet.logic, self.comet.server._edge.renewal
+        logic.failing[Renew] = PeerUnavailable("no answer")
+        renewal._begin()
+        logic.failing.clear()
+        self.assertTrue(self.found(), "the next round comes a second later")
+
+
 class KickTests(SynchronousTestCase):
     """logic wants a connection out."""
 
