@@ -7,6 +7,7 @@ from tests.support.push_load import PushLoad
 from tests.support.reactor import reactor
 
 HANDS = 4
+PATIENCE_SECONDS = 5.0  # that an answer may take
 
 
 class KeptLoad:
@@ -14,7 +15,11 @@ class KeptLoad:
 
     def __init__(self, *, logics: Sequence[str], targets: Mapping[str, object], rate: float) -> None:
         shares = [dict(list(targets.items())[hand::HANDS]) for hand in range(HANDS)]
-        self._hands = [PushLoad(logics=logics, targets=share, rate=rate / HANDS) for share in shares if share]
+        self._hands = [
+            PushLoad(logics=logics, targets=share, rate=rate / HANDS, patience_seconds=PATIENCE_SECONDS)
+            for share in shares
+            if share
+        ]
 
     def start(self) -> "KeptLoad":
         for hand in self._hands:

@@ -12,6 +12,7 @@ from tests.support.http_call import CallFailed, http
 from tests.support.reactor import reactor
 
 RATE = 60.0  # pushes a second, at most, unless told otherwise
+PATIENCE_SECONDS = 3.0  # that an answer may take, the same
 
 
 class PushLoad:
@@ -21,13 +22,21 @@ class PushLoad:
     in :attr:`accepted`.
     """
 
-    def __init__(self, *, logics: Sequence[str], targets: dict[str, object], rate: float = RATE) -> None:
+    def __init__(
+        self,
+        *,
+        logics: Sequence[str],
+        targets: dict[str, object],
+        rate: float = RATE,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self.logics = logics  # base URLs; may be replaced
         self._targets = targets
         self._rate = rate
+        self._patience_seconds = patience_seconds
         self.accepted: dict[str, list[bytes]] = {name: [] for name in targets}  # bodies in order
         self.accepted_at: dict[bytes, float] = {}  # body -> when the answer came, the reactor's seconds
-        self.refused: list[str] = []  # what came instead of a 200
+        self.refused: list[str] = []  # what came instead of a 200, and from which logic
         self.longest_seconds = 0.0  # that a push took, all its tries
         self._stopping = False
         self._running: Deferred[None] | None = None  # None before start
@@ -72,13 +81,13 @@ class PushLoad:
 
     async def _push(self, logic: str, push: dict[str, object]) -> bool:
         try:
-            answer = await http("POST", logic, "/v1/push", msgspec.json.encode(push), seconds=3)
+            answer = await http("POST", logic, "/v1/push", msgspec.json.encode(push), seconds=self._patience_seconds)
         except CallFailed as error:
-            self.refused.append(str(error))
+            self.refused.append(f"{logic}: {error}")
             await deferLater(reactor, 0.05)
             return False
         if answer.status != 200:
-            self.refused.append(f"{answer.status} {answer.body!r}")
+            self.refused.append(f"{logic}: {answer.status} {answer.body!r}")
             await deferLater(reactor, 0.05)
         return answer.status == 200
 
