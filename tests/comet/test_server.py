@@ -205,7 +205,6 @@ class CheckTests(SynchronousTestCase):
         logic.release(Renew)
         self.assertTrue(self.found())
 
-
     def test_a_renewal_was_not_answered(self) -> None:
         """The lease may have lapsed, and presence said so to nobody."""
         logic, renewal = self.comet.logic, self.comet.server._edge.renewal
