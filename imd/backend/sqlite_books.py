@@ -42,3 +42,10 @@ def save(books: SqliteBooks, connection: sqlite3.Connection) -> None:
             books.changes,
         ),
     )
+
+
+def appended(connection: sqlite3.Connection) -> int:
+    """Entries of the broker, ever."""
+    count: int
+    (count,) = connection.execute("SELECT appended FROM store").fetchone()
+    return count

@@ -72,6 +72,7 @@ class SqliteWriter:
         "_stuck",
         "_trouble",
         "_unavailable",
+        "committed",
     )
 
     def __init__(
@@ -90,6 +91,8 @@ class SqliteWriter:
         self._refusal: str | None = "is not open"  # why calls are refused; None = open
         self._trouble = ""  # what the last failed group met
         self._failed_at: float | None = None  # when that was, on the reactor's clock; None = the last one was good
+        # Called in the thread after each group that was committed, before anybody hears of it. Must not raise.
+        self.committed: Callable[[sqlite3.Connection], None] = _nothing
         self._opened: Deferred[None] = Deferred()
         self._closed: Deferred[None] = Deferred()
         self._closing = False
@@ -212,10 +215,17 @@ class SqliteWriter:
             return
         self._reactor.callFromThread(self._opened.callback, None)
         while group := self._queue.get():
-            self._reactor.callFromThread(self._come_back, group, _commit(connection, group))
+            undone = _commit(connection, group)
+            if undone is None:
+                self.committed(connection)
+            self._reactor.callFromThread(self._come_back, group, undone)
         with suppress(sqlite3.Error):  # what was accepted is in the log already
             connection.close()
         self._reactor.callFromThread(self._end)
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    """Nobody wants to know."""
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -43,13 +43,6 @@ class PagesRead(NamedTuple):
     undecodable: int  # messages that no imd wrote
 
 
-class Looked(NamedTuple):
-    """What a sweep did and saw."""
-
-    swept: Swept
-    appended: int  # entries of the broker, ever
-
-
 class TimelineRows:
     """Every statement about timelines. ``make_epoch`` is called in the writer's thread."""
 
@@ -59,15 +52,15 @@ class TimelineRows:
         self._make_epoch = make_epoch
         self._head_ms = head_ms
 
-    def begin(self, appended: int, connection: sqlite3.Connection) -> tuple[int, bool]:
+    def begin(self, appended: int, connection: sqlite3.Connection) -> bool:
         """At least ``appended`` entries were seen in the file. If it has fewer, it went back: the epochs are over. Answers
         how many it has, and whether it went back."""
         books = sqlite_books.load(connection)
         if books.appended >= appended:
-            return books.appended, False
+            return False
         books.era = self._make_epoch()
         sqlite_books.save(books, connection)
-        return books.appended, True
+        return True
 
     def append(self, push: Push, now: int, books: SqliteBooks, connection: sqlite3.Connection) -> tuple[Place, ...]:
         """Keep it in each of its timelines; its places, in their order. Nothing, for a live one. The caller saves the books."""
@@ -118,7 +111,7 @@ class TimelineRows:
             return {}
         return dict(connection.execute("SELECT device, seq FROM timeline_position WHERE timeline = ?", (head.id,)))
 
-    def sweep(self, limit: int, now: int, connection: sqlite3.Connection) -> Looked:
+    def sweep(self, limit: int, now: int, connection: sqlite3.Connection) -> Swept:
         """Look at timelines that are due, at most ``limit``, the longest due first."""
         books = sqlite_books.load(connection)
         before = (books.acked, books.expired)
@@ -136,7 +129,7 @@ class TimelineRows:
                 connection.execute("DELETE FROM timeline_position WHERE timeline = ?", (head.id,))
                 connection.execute("DELETE FROM timeline WHERE id = ?", (head.id,))
         sqlite_books.save(books, connection)
-        return Looked(Swept(books.acked - before[0], books.expired - before[1], more), books.appended)
+        return Swept(books.acked - before[0], books.expired - before[1], more)
 
     def totals(self, connection: sqlite3.Connection) -> Totals:
         """As the file has them."""

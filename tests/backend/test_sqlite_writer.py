@@ -66,6 +66,19 @@ class SqliteWriterTests(TestCase):
             await self.insert(writer, 1)
         self.assertEqual(self.settled, [None])
 
+    async def test_tells_of_each_commit_before_anybody_hears(self) -> None:
+        """What was undone is not told."""
+        writer = await self.make_open()
+        seen: list[list[int]] = []
+        writer.committed = lambda connection: seen.append(numbers(connection))
+        await self.insert(writer, 1)
+        self.assertEqual(seen, [[1]])
+        with self.assertRaises(BrokerUnavailable):
+            await writer.do(lambda connection: connection.execute("nonsense"), ignore)
+        self.assertEqual(seen, [[1]])
+        await self.insert(writer, 2)
+        self.assertEqual(seen, [[1], [1, 2]])
+
     async def test_answers_and_settles_in_order(self) -> None:
         """Every call gets its own answer; the books are changed in the order of the calls."""
         writer = await self.make_open()

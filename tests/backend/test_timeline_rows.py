@@ -69,7 +69,7 @@ class TimelineRowsTests(SynchronousTestCase):
         sizes = []
         more = True
         while more:
-            swept = self.rows.sweep(100, NOW + 1000, self.connection).swept
+            swept = self.rows.sweep(100, NOW + 1000, self.connection)
             sizes.append(swept.expired)
             more = swept.more
         self.assertEqual(sum(sizes), 3 * (SWEEP - 1000))
@@ -87,8 +87,8 @@ class TimelineRowsTests(SynchronousTestCase):
         """What is still there stays longer; a sweep at the earlier time finds nothing to do, and comes later."""
         self.append("a", keep_ms=1000)
         self.append("a", keep_ms=9000)
-        self.assertEqual(self.rows.sweep(10, NOW + 2000, self.connection).swept, (0, 0, False))
-        self.assertEqual(self.rows.sweep(10, NOW + 9000, self.connection).swept, (0, 2, False))
+        self.assertEqual(self.rows.sweep(10, NOW + 2000, self.connection), (0, 0, False))
+        self.assertEqual(self.rows.sweep(10, NOW + 9000, self.connection), (0, 2, False))
 
     def test_clocks_that_disagree(self) -> None:
         """A message that claims to be older than the one before it stays as long as that: the window has no holes."""
@@ -99,5 +99,5 @@ class TimelineRowsTests(SynchronousTestCase):
         sqlite_books.save(books, self.connection)
         (page,) = self.rows.read([Follow("r:a", 0, "1-0", 10)], NOW + 12_000, self.connection).pages
         self.assertEqual(([message.seq for message in page.messages], page.recovered), ([1, 2], True))
-        self.assertEqual(self.rows.sweep(10, NOW + 12_000, self.connection).swept, (0, 0, False))
-        self.assertEqual(self.rows.sweep(10, NOW + 15_000, self.connection).swept, (0, 2, False))
+        self.assertEqual(self.rows.sweep(10, NOW + 12_000, self.connection), (0, 0, False))
+        self.assertEqual(self.rows.sweep(10, NOW + 15_000, self.connection), (0, 2, False))

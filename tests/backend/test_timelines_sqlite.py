@@ -95,6 +95,13 @@ class TimelinesSqliteTests(contract.TimelinesContract, TestCase):
         self.assertEqual(await self.head(store), page.head)
         self.assertEqual(["older" in str(event["log_format"]) for event in logged], [True])
 
+    async def test_what_was_just_accepted_is_witnessed(self) -> None:
+        """Whoever heard that a push is kept may be killed at once: an older copy is found out all the same."""
+        store = await self.make_store()
+        for id in (1, 2):
+            await self.fill(store, id)
+            self.assertEqual(int((self.folder / "imd.sqlite-witness").read_bytes()), id)
+
     async def test_another_number_of_partitions(self) -> None:
         """It changes no timeline: nothing was lost."""
         store = await self.make_store()
