@@ -70,9 +70,9 @@ class Fate(msgspec.Struct, frozen=True):
 
     id: str  # in decimal: more than JavaScript's numbers hold
     accepted_at: int  # ms since the epoch; 0 = not known
-    traceparent: str  # that the push carries: its trace id is the back end's, if that sent one; empty = not known
     devices: list[DeviceFate]
     hops: list[HopTold]  # by time
+    traceparent: str = ""  # that the push carries: its trace id is the back end's, if that sent one; empty = not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ class Fates:
         hops = sorted(noted, key=lambda hop: (hop.at_ms, _ORDER[hop.step]))
         kept = await self._look_at({hop.timeline: Place(hop.seq, hop.epoch) for hop in hops if _is_place(hop)})
         at_ms, traceparent = next(((hop.at_ms, hop.traceparent) for hop in hops if hop.step is Step.ACCEPTED), (0, ""))
-        return Fate(str(id), at_ms, traceparent, _devices(hops, kept), [_told(hop) for hop in hops])
+        return Fate(str(id), at_ms, _devices(hops, kept), [_told(hop) for hop in hops], traceparent)
 
     async def _look_at(self, places: dict[str, Place]) -> dict[str, _Kept]:
         """Timeline -> how it is now; of the first ``MAX_TIMELINES``."""

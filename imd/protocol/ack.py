@@ -28,7 +28,8 @@ def encode_acks(seqs: Mapping[str, int], limit_bytes: int) -> list[bytes]:
 
 def decode_ack(body: bytes) -> dict[str, int]:
     """The reverse of :func:`encode_ack`. Raises :class:`imd.errors.ProtocolError` (``BAD_BODY``)."""
-    seqs = convert(dict[str, Seq], decode_object(body))
+    said = {timeline: seq for timeline, seq in decode_object(body).items() if seq is not None}
+    seqs = convert(dict[str, Seq], said)
     if len(seqs) > MAX_RESUME:
         raise bad(f"more than {MAX_RESUME} timelines")
     for timeline in seqs:

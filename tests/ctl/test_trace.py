@@ -32,7 +32,7 @@ NOT_FOUND = b'{"error": {"name": "not_found", "message": "push 7 is not traced: 
 
 def fate(hops: Sequence[HopTold], *devices: DeviceFate) -> bytes:
     """As logic answers it."""
-    return msgspec.json.encode(Fate("7", AT, PARENT, list(devices), list(hops)))
+    return msgspec.json.encode(Fate("7", AT, list(devices), list(hops), PARENT))
 
 
 class Logic(Resource):
