@@ -103,7 +103,7 @@ class PushApiTests(TestCase):
 
     async def test_a_fate(self) -> None:
         """One GET with the push's id; what is not traced is not found."""
-        fate = Fate("7", 5, "", [DeviceFate(State.WRITTEN, mid="17", at=9)], [HopTold(Step.ACCEPTED, 5, "logic/l1")])
+        fate = Fate("7", 5, [DeviceFate(State.WRITTEN, mid="17", at=9)], [HopTold(Step.ACCEPTED, 5, "logic/l1")])
         api = PushApi(reactor=reactor, url=self.serve(200, msgspec.json.encode(fate)), key="imd_x")
         self.assertEqual(await api.fate(7), fate)
         self.assertEqual(self.logic.asked, [(b"GET", b"/v1/messages/7", "Bearer imd_x", None)])
