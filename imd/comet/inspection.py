@@ -18,6 +18,7 @@ from imd.protocol.timeline import Place, inbox_timeline, room_timeline
 
 TICKS = 30  # a round is spread over so many steps
 GRACE_SECONDS = 1.0  # that a message may take from the timeline to the channels, and twice that at most
+AGAIN_SECONDS = 2.0  # after a hurried round that logic did not answer
 
 
 class Followers(NamedTuple):
@@ -47,8 +48,10 @@ class Inspection:
         "_clock",
         "_directory",
         "_expected",
+        "_failed",
         "_fresh",
         "_grace",
+        "_hurried",
         "_limits",
         "_next_at",
         "_reader",
@@ -72,7 +75,11 @@ class Inspection:
         self._limits = limits
         self._behind = behind
         self._round: Iterator[Followers | None] = iter(())  # who has still to be looked at
+        self._failed = False  # a look of a hurried round: the next is one too
         self._next_at = 0.0  # clock seconds when the next round may begin
+        self._hurried = (
+            False  # the last round was begun by ``hurry``, and a look of it that fails is worth another one soon
+        )
         self._rush = False  # this round is to be over soon
         self._timer: Timer | None = None  # the next step; None = not started, or stopped
         # (timeline, key) -> what its followers should have got to when ``_grace`` is due: looked at then (``_expected``), or
@@ -96,11 +103,12 @@ class Inspection:
         """A round begins now, as fast as logic answers: something may have been missed."""
         if self._timer is not None:
             self._timer.cancel()
-            self._begin()
-            self._rush = True
+            self._begin(hurried=True)
             self._timer = self._clock.callLater(0, self._step)
 
-    def _begin(self) -> None:
+    def _begin(self, *, hurried: bool) -> None:
+        self._hurried = self._rush = hurried
+        self._failed = False
         self._round = self._all()
         self._next_at = self._clock.seconds() + self._limits.check_seconds
 
@@ -137,7 +145,7 @@ class Inspection:
         if len(part) < share:
             self._rush = False
             if self._clock.seconds() >= self._next_at:
-                self._begin()
+                self._begin(hurried=self._failed)
         self._timer = self._clock.callLater(0 if self._rush else self._step_seconds, self._step)
 
     def _all(self) -> Iterator[Followers | None]:
@@ -159,9 +167,13 @@ class Inspection:
             self._reader.ask(follow, partial(self._answered, followers))
 
     def _answered(self, followers: Followers, answer: Answer) -> None:
-        if isinstance(answer, ImdError) or self._timer is None:
-            return  # the next round asks again
-        if any(
+        if self._timer is None:
+            return
+        if isinstance(answer, ImdError):  # the next round asks again
+            if self._hurried:
+                self._failed = True
+                self._next_at = min(self._next_at, self._clock.seconds() + AGAIN_SECONDS)
+        elif any(
             position.last < answer.head.seq or position.epoch != answer.head.epoch for _, position in followers.live()
         ):
             self._expect(followers, answer.head)

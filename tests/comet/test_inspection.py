@@ -2,7 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from imd.comet.inspection import GRACE_SECONDS, TICKS
+from imd.comet.inspection import AGAIN_SECONDS, GRACE_SECONDS, TICKS
 from imd.comet.position import Stage
 from imd.errors import CloseReason, DeadlineExceeded
 from imd.protocol.rpc import Follow, Read
@@ -95,6 +95,23 @@ class InspectionTests(SynchronousTestCase):
         self.scene.push(b"lost")
         self.scene.follower.check_all()
         self.wait(2 * GRACE_SECONDS + 0.5)
+        self.assertEqual(member.seqs(), [1])
+        self.reads()
+        self.wait(60)
+        self.assertEqual(len(self.reads()), 2)
+
+    def test_in_a_hurry_while_logic_is_away(self) -> None:
+        """All are looked at again every few seconds, until logic answers; the pace is as before then."""
+        member = self.scene.join("k")
+        self.wait(1)
+        self.scene.push(b"lost")
+        self.scene.logic.failing[Read] = DeadlineExceeded("late")
+        self.scene.follower.check_all()
+        self.reads()
+        self.wait(12)
+        self.assertIn(len(self.reads()), range(3, 8))
+        self.scene.logic.failing.clear()
+        self.wait(AGAIN_SECONDS + 30 / TICKS + 2 * GRACE_SECONDS + 0.5)
         self.assertEqual(member.seqs(), [1])
         self.reads()
         self.wait(60)
