@@ -12,7 +12,6 @@ from imd.backend.leases_memory import LeasesMemory
 from imd.backend.rooms_memory import RoomsMemory
 from imd.backend.timelines_memory import TimelinesMemory
 from imd.backend.traces_memory import TracesMemory
-from imd.errors import ImdError
 from imd.interfaces import Instance, Location, Receipt
 from imd.logic.access import PushKey, PushKeys
 from imd.logic.balancer import Balancer
@@ -48,7 +47,7 @@ class RecordingBroker:
         self.partitions = inner.partitions
         self.taken: list[Push] = []
         self.deliver: Callable[[Push], object] | None = None  # a job that is always there; None = nobody takes them
-        self.failing: ImdError | None = None
+        self.failing: Exception | None = None
 
     async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
         if self.failing is not None:

@@ -63,16 +63,15 @@ class PushLoad:
             self._running.cancel()
 
     async def _run(self) -> None:
-        turn = 0
-        for name, to in cycle(self._targets.items()):
+        for turn, (name, to) in enumerate(cycle(self._targets.items())):
             if self._stopping:
                 return
             began = reactor.seconds()
             body = f"{name} {len(self.accepted[name])}"
             push = {"to": to, "op": 1000, "body": body, "idempotency_key": uuid4().hex}
-            while not await self._push(self.logics[turn % len(self.logics)], push):
-                turn += 1
-            turn += 1
+            tries = turn
+            while not await self._push(self.logics[tries % len(self.logics)], push):
+                tries += 1
             self.accepted[name].append(body.encode())
             self.accepted_at[body.encode()] = reactor.seconds()
             took = reactor.seconds() - began

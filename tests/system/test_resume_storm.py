@@ -14,7 +14,7 @@ from tests.support.reactor import eventually, reactor
 from tests.support.redis_pulse import RedisPulse
 from tests.support.system_case import SystemCase
 
-CLIENTS = int(os.environ.get("CLIENTS", "1000"))
+CLIENTS = int(os.environ.get("CLIENTS", "500"))
 ROOMS = 50
 MISSED = 5  # messages in each room; one in each inbox, besides
 AT_ONCE = 100  # that come in before, and members in one push

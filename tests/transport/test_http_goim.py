@@ -140,7 +140,7 @@ class PushTests(GoimCase):
 
     def test_bug(self) -> None:
         """A fault of ours is 500 in the envelope, without details but for the request id."""
-        self.logic.broker.partitions = 0  # a division by zero
+        self.logic.broker.failing = ZeroDivisionError("zero")
         answer = self.ask("POST", "/goim/push/room?operation=1&type=live&room=1", b"hi")
         self.assertEqual((answer.status, answer.json()["code"]), (500, -500))
         self.assertNotIn("zero", answer.json()["message"])
