@@ -19,10 +19,8 @@ ROOMS = 50
 MISSED = 5  # messages in each room; one in each inbox, besides
 AT_ONCE = 100  # that come in before, and members in one push
 SECONDS = 60.0 + CLIENTS / 20  # within which all are back: nearly all of it is what the clients themselves need
-BURST, RATE = (
-    CLIENTS // 20,
-    min(CLIENTS // 20, 100),
-)  # of clients that may come, at once and a second, at each of two comets
+BURST = CLIENTS // 20  # clients that may come at once, at each of two comets
+RATE = min(BURST, 100)  # and a second
 
 
 class ResumeStormTests(SystemCase):
