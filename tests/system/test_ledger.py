@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 from twisted.internet.utils import getProcessOutputAndValue
 
 from tests.ctl.test_push import IMDCTL
-from tests.support.cluster import LEASE_SECONDS, SESSION_SECONDS, Cluster, together
+from tests.support.cluster import Cluster, together
 from tests.support.following_client import FollowingClient, follow
 from tests.support.http_call import CallFailed, http
 from tests.support.listening_client import ListeningClient, listen
@@ -38,7 +38,7 @@ async def ledger(*processes: Twistd, wait: int = 30) -> dict[str, Any]:
 
 
 class LedgerTests(SystemCase):
-    """``twistd imd``, and ``imdctl ledger``."""
+    """``twistd imd``, and ``imdctl ledger``. Of processes that stood still: tests/system/test_kill_matrix.py."""
 
     following: Sequence[FollowingClient] = ()
 
@@ -117,31 +117,6 @@ class LedgerTests(SystemCase):
     def test_a_killed_job(self) -> Deferred[None]:
         """Its partitions are another's, and what it had taken."""
         return self.later(lambda: self.killed("job2"))
-
-    def test_a_paused_comet(self) -> Deferred[None]:
-        """SIGSTOP for longer than its lease: what it had taken, and answers late, is unsure and no more."""
-        return self.later(lambda: self.paused("comet2", LEASE_SECONDS + 2))
-
-    def test_a_paused_logic(self) -> Deferred[None]:
-        """Its answers are late: pushes were repeated elsewhere under the same idempotency key."""
-        return self.later(lambda: self.paused("logic2", SESSION_SECONDS + 2))
-
-    def test_a_paused_job(self) -> Deferred[None]:
-        """For longer than its session: the other one takes over, and both balance when it is back."""
-        return self.later(lambda: self.paused("job2", 2 * SESSION_SECONDS + 1))
-
-    async def paused(self, id: str, seconds: float) -> None:
-        """The ledger of all, when it goes on."""
-        cluster, load = await self.loaded()
-        cluster[id].pause()
-        await deferLater(reactor, seconds)
-        cluster[id].resume()
-        await deferLater(reactor, 2)
-        await load.stop()
-        await self.assert_handled(load)
-        found = await ledger(*cluster.processes.values())
-        self.assert_balanced(found)
-        self.assertEqual([remark for remark in found["remarks"] if "left out" in remark], [])
 
     async def killed(self, id: str) -> None:
         """The ledger of those that live: while ``id`` is gone, and when it is back."""
