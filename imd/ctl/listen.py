@@ -20,7 +20,7 @@ from imd.ctl.place_file import PlaceFile
 from imd.ctl.steady_listener import SteadyListener
 from imd.errors import ConfigError, PeerUnavailable
 from imd.protocol.body import INT32, INT64, Auth
-from imd.transport.dial import dial, dial_v2
+from imd.transport.dial import dial
 
 Show = Callable[[Pushed], None]
 
@@ -115,7 +115,7 @@ def _listener(reactor: Any, url: str, token: str, show: Show, options: dict[str,
     room = "".join(options["rooms"])
 
     async def connect(on_push: Show) -> Client:
-        client = await dial(url, reactor=reactor, ca_file=options["ca_file"], on_push=on_push)
+        client = await dial(Client, url, reactor=reactor, ca_file=options["ca_file"], on_push=on_push)
         try:
             await client.authenticate(
                 mid=options["mid"],
@@ -141,7 +141,7 @@ def _steady_listener(reactor: Any, url: str, token: str, show: Show, options: di
     """Of version 2."""
 
     async def connect(on_push: Show) -> ClientV2:
-        return await dial_v2(url, reactor=reactor, ca_file=options["ca_file"], on_push=on_push)
+        return await dial(ClientV2, url, reactor=reactor, ca_file=options["ca_file"], on_push=on_push)
 
     file = options["keep_place"]
     return SteadyListener(

@@ -11,7 +11,6 @@ from twisted.internet.protocol import Factory
 
 from imd.client.address import Address, parse_address
 from imd.client.client import ANSWER_SECONDS, Client
-from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.errors import ConfigError, DeadlineExceeded, PeerUnavailable
 from imd.transport.client_tcp import ClientTcp
@@ -25,6 +24,7 @@ AnyClient = TypeVar("AnyClient", bound=Client)
 
 
 async def dial(
+    kind: type[AnyClient],
     url: str,
     *,
     reactor: Any,
@@ -33,59 +33,14 @@ async def dial(
     on_push: Callable[[Pushed], None] | None = None,
     connect_seconds: float = CONNECT_SECONDS,
     answer_seconds: float = ANSWER_SECONDS,
-) -> Client:
-    """A client of version 1, connected to ``tcp://``, ``tls://``, ``ws://`` or ``wss://``; authenticate next.
+) -> AnyClient:
+    """A client of this kind, connected to ``tcp://``, ``tls://``, ``ws://`` or ``wss://``: a :class:`Client` is to authenticate
+    next, a :class:`imd.client.client_v2.ClientV2` to enter. (A :class:`imd.client.steady_client.SteadyClient` does it.)
 
     ``ca_file``: PEM authorities to trust in place of the platform's. ``verify_server=False`` believes any server: for
     tests only. Raises :class:`imd.errors.ConfigError` for a wrong address or file, :class:`PeerUnavailable`,
     :class:`DeadlineExceeded`.
     """
-    return await _dial(
-        Client,
-        url,
-        reactor=reactor,
-        ca_file=ca_file,
-        verify_server=verify_server,
-        on_push=on_push,
-        connect_seconds=connect_seconds,
-        answer_seconds=answer_seconds,
-    )
-
-
-async def dial_v2(
-    url: str,
-    *,
-    reactor: Any,
-    ca_file: str | None = None,
-    verify_server: bool = True,
-    on_push: Callable[[Pushed], None] | None = None,
-    connect_seconds: float = CONNECT_SECONDS,
-    answer_seconds: float = ANSWER_SECONDS,
-) -> ClientV2:
-    """As :func:`dial`, of version 2; :meth:`ClientV2.enter` next. A :class:`imd.client.steady_client.SteadyClient` does it."""
-    return await _dial(
-        ClientV2,
-        url,
-        reactor=reactor,
-        ca_file=ca_file,
-        verify_server=verify_server,
-        on_push=on_push,
-        connect_seconds=connect_seconds,
-        answer_seconds=answer_seconds,
-    )
-
-
-async def _dial(
-    kind: type[AnyClient],
-    url: str,
-    *,
-    reactor: Any,
-    ca_file: str | None,
-    verify_server: bool,
-    on_push: Callable[[Pushed], None] | None,
-    connect_seconds: float,
-    answer_seconds: float,
-) -> AnyClient:
     address = parse_address(url)
     endpoint = _endpoint(reactor, address, ca_file, verify_server, connect_seconds)
     opening = Deferred.fromCoroutine(_open(endpoint, _factory(address, reactor)))

@@ -6,7 +6,7 @@ from typing import Any
 from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.errors import PeerUnavailable
-from imd.transport.dial import dial_v2
+from imd.transport.dial import dial
 from tests.support.following_client import FollowingClient
 from tests.support.reactor import reactor
 
@@ -32,7 +32,8 @@ class CrowdClient(FollowingClient):
     async def _connect(self, on_push: Any) -> ClientV2:
         self.url = self._urls[self._dials % len(self._urls)]
         self._dials += 1
-        self._client = await dial_v2(
+        self._client = await dial(
+            ClientV2,
             self.url,
             reactor=reactor,
             on_push=on_push,

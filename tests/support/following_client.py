@@ -15,7 +15,7 @@ from imd.protocol.auth_reply import AuthReply
 from imd.protocol.body import Auth
 from imd.protocol.presence_event import PresenceEvent
 from imd.protocol.timeline import Place
-from imd.transport.dial import dial_v2
+from imd.transport.dial import dial
 from tests.support.reactor import eventually, reactor
 
 CONNECT_SECONDS = 2.0
@@ -59,7 +59,8 @@ class FollowingClient:
     async def _connect(self, on_push: Any) -> ClientV2:
         url = self._urls[self._turn % len(self._urls)]
         self._turn += 1
-        return await dial_v2(
+        return await dial(
+            ClientV2,
             url,
             reactor=reactor,
             on_push=on_push,

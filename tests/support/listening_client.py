@@ -38,7 +38,7 @@ class ListeningClient:
 async def listen(case: Any, url: str, *, ca_file: str | None = None, **who: Any) -> ListeningClient:
     """Connect and authenticate as ``who`` (see :meth:`imd.client.client.Client.authenticate`); hung up when ``case`` ends."""
     listening = ListeningClient()
-    listening.client = await dial(url, reactor=reactor, ca_file=ca_file, on_push=listening.pushed)
+    listening.client = await dial(Client, url, reactor=reactor, ca_file=ca_file, on_push=listening.pushed)
     case.addCleanup(case.later, listening.client.close)
     await listening.client.authenticate(**({"accepts": (1000,)} | who))
     return listening

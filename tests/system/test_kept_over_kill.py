@@ -7,11 +7,12 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.errors import Overloaded
 from imd.protocol.body import Auth
 from imd.protocol.timeline import Place
-from imd.transport.dial import dial_v2
+from imd.transport.dial import dial
 from tests.support.cluster import together
 from tests.support.following_client import follow
 from tests.support.http_call import CallFailed, http
@@ -104,7 +105,7 @@ class KeptOverKillTests(SystemCase):
         def take(push: Pushed) -> None:
             found.append(push.body)
 
-        client = await dial_v2(url, reactor=reactor, on_push=take)
+        client = await dial(ClientV2, url, reactor=reactor, on_push=take)
         self.addCleanup(self.later, client.close)
         standing = (await client.enter(Auth(mid=4))).timelines[""]
         self.assertTrue(standing.recovered)

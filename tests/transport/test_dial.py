@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import TestCase
 
+from imd.client.client import Client
 from imd.client.client_v2 import ClientV2
 from imd.client.core import Pushed
 from imd.client.steady_client import SteadyClient
@@ -23,7 +24,7 @@ from imd.protocol.packet import Packet, encode
 from imd.protocol.presence_event import PresenceEvent
 from imd.protocol.rpc import Item, Kind
 from imd.protocol.timeline import Place
-from imd.transport.dial import dial, dial_v2
+from imd.transport.dial import dial
 from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
 from imd.transport.websocket import WebSocketFactory
@@ -93,7 +94,7 @@ class DialTests(TestCase):
 
         async def work() -> None:
             closed = f"tcp://127.0.0.1:{reserve_port()}"
-            dialling = Deferred.fromCoroutine(dial(closed, reactor=reactor))
+            dialling = Deferred.fromCoroutine(dial(Client, closed, reactor=reactor))
             reactor.callLater(0.05, dialling.cancel)  # Twisted waits 0.3 seconds for another address of the same name
             await self.assertFailure(dialling, CancelledError)
 
@@ -104,7 +105,7 @@ class DialTests(TestCase):
 
         async def work() -> None:
             for transport in TRANSPORTS:
-                client = await dial(self.url(transport), reactor=reactor, ca_file=self.files.ca)
+                client = await dial(Client, self.url(transport), reactor=reactor, ca_file=self.files.ca)
                 await client.authenticate(mid=1)
                 self.assertEqual(await client.heartbeat(), 5)
                 await client.change_room("live://1")
@@ -127,7 +128,7 @@ class DialTests(TestCase):
 
         async def work() -> None:
             for transport in TRANSPORTS:
-                client = await dial(self.url(transport), reactor=reactor, ca_file=self.files.ca)
+                client = await dial(Client, self.url(transport), reactor=reactor, ca_file=self.files.ca)
                 kind = AuthRefused if transport in ("ws", "wss") else PeerUnavailable
                 with self.assertRaises(kind):
                     await client.authenticate(key="refuse")
@@ -143,13 +144,15 @@ class DialTests(TestCase):
         async def work() -> None:
             for transport in ("tls", "wss"):
                 with self.assertRaises(PeerUnavailable) as caught:
-                    await dial(self.url(transport, f"nameless {transport}"), reactor=reactor, ca_file=self.files.ca)
+                    await dial(
+                        Client, self.url(transport, f"nameless {transport}"), reactor=reactor, ca_file=self.files.ca
+                    )
                 url = self.url(transport, f"nameless {transport}")
                 self.assertIn("the connection was not opened: TLS: certificate verify failed", str(caught.exception))
                 self.assertTrue(str(caught.exception).startswith(url), caught.exception)
                 with self.assertRaises(PeerUnavailable):
-                    await dial(self.url(transport), reactor=reactor)
-                client = await dial(url, reactor=reactor, verify_server=False)
+                    await dial(Client, self.url(transport), reactor=reactor)
+                client = await dial(Client, url, reactor=reactor, verify_server=False)
                 await client.authenticate()
                 await client.close()
             for session in self.sessions:
@@ -173,13 +176,13 @@ class DialTests(TestCase):
                 ),
             ):
                 with self.assertRaises(PeerUnavailable) as caught:
-                    await dial(url, reactor=reactor)
+                    await dial(Client, url, reactor=reactor)
                 self.assertEqual(str(caught.exception), words)
             for url in ("http://localhost", "tcp://a..b", f"ws://{'a' * 64}.b"):
                 with self.assertRaises(ConfigError):
-                    await dial(url, reactor=reactor)
+                    await dial(Client, url, reactor=reactor)
             with self.assertRaises(ConfigError):
-                await dial(self.url("tls"), reactor=reactor, ca_file="/missing.pem")
+                await dial(Client, self.url("tls"), reactor=reactor, ca_file="/missing.pem")
 
         return self.run_to_end(work())
 
@@ -203,7 +206,7 @@ class DialTests(TestCase):
             for transport in ("tls", "ws", "wss"):
                 url = f"{transport}://localhost:{port.getHost().port}"
                 with self.assertRaises(DeadlineExceeded):
-                    await dial(url, reactor=reactor, connect_seconds=0.2)
+                    await dial(Client, url, reactor=reactor, connect_seconds=0.2)
                 await ends[-1]
 
         return self.run_to_end(work())
@@ -214,7 +217,7 @@ class DialTests(TestCase):
         async def work() -> None:
             for transport, port in (("tcp", "tls"), ("ws", "wss")):
                 with self.assertRaises(PeerUnavailable):
-                    client = await dial(self.url(transport, port), reactor=reactor)
+                    client = await dial(Client, self.url(transport, port), reactor=reactor)
                     await client.authenticate()
                 await self.gone[-1]
                 self.assertEqual(self.sessions[-1].losses, [CloseReason.PEER_LOST])
@@ -270,7 +273,7 @@ class SteadyTests(TestCase):
 
         async def connect(on_push: Callable[[Pushed], None]) -> ClientV2:
             url = f"{transport}://localhost:{comet.port(transport)}"
-            return await dial_v2(url, reactor=reactor, ca_file=str(comet.files.ca), on_push=on_push)
+            return await dial(ClientV2, url, reactor=reactor, ca_file=str(comet.files.ca), on_push=on_push)
 
         steady = SteadyClient(
             connect=connect,
