@@ -51,6 +51,13 @@ class Resource(Protocol):
 # --- comet and its transports -----------------------------------------------------------------------------------------
 
 
+class Sink(Protocol):
+    """A socket that does not block."""
+
+    def send(self, data: bytes, /) -> int:
+        """How many of the bytes the kernel took. Raises ``OSError`` when it takes none: for now, or for ever."""
+
+
 class Connection(Protocol):
     """What a session needs of a client's transport. Bytes given to ``write`` are ready for the socket."""
 
@@ -58,8 +65,17 @@ class Connection(Protocol):
     transport: str  # "tcp", "tls", "ws" or "wss", for metrics
     address: str  # the peer's IP
 
+    @property
+    def sink(self) -> Sink | None:
+        """Past ``write``, for who writes to very many: the socket itself. None when every byte must go by ``write`` (TLS).
+
+        It may be sent to while the session is open and not between ``pause_writing`` and ``resume_writing``: then nothing
+        waits that would have to go first. What it does not take, for whatever reason, goes to ``write``.
+        """
+
     def write(self, data: bytes) -> None:
-        """Queue ``data`` behind what was written before. Calls the session's ``pause_writing`` when the kernel has enough."""
+        """Send ``data``, or queue it behind what was written before. Calls the session's ``pause_writing`` when the kernel has
+        enough and something is queued."""
 
     def close(self, reason: CloseReason) -> None:
         """End: what was written goes out if the peer reads within a few seconds, then the connection is cut.

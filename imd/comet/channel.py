@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING
 
 from imd.comet.drop import Drop
 from imd.comet.edition import replay
-from imd.comet.load import Load
 from imd.comet.outbox import Outbox
 from imd.comet.position import Position
 from imd.errors import CloseReason
@@ -45,12 +44,9 @@ class Channel:
         # out. None = it reads version 1, and follows none.
         self.positions: dict[str, Position] | None = {} if version == VERSION else None
 
-    def offer(self, load: Load) -> Drop | None:
-        """Write or hold a push: None when done, else why not. See :meth:`imd.comet.outbox.Outbox.offer`."""
-        return self.outbox.offer(load)
-
     def replay(self, page: Page) -> Drop | None:
-        """Write or hold the page's messages, whatever was written before: None when done, else why not, as :meth:`offer`."""
+        """Write or hold the page's messages, whatever was written before: None when done, else why not. See
+        :meth:`imd.comet.outbox.Outbox.offer`."""
         return self.outbox.replay(replay(page)) if page.messages else None
 
     def close(self, reason: CloseReason) -> None:

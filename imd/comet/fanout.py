@@ -65,7 +65,7 @@ class Fanout:
                 filtered += 1
                 continue
             try:
-                drop = channel.offer(load)
+                drop = channel.outbox.offer(load)
             except Exception:  # whatever is wrong with one connection, the next ones get theirs
                 drop = self._fault(channel)
             if drop is None:
@@ -157,7 +157,7 @@ class Fanout:
 
     def _give(self, channel: Channel, load: Load, ending: Ending) -> Drop | None:
         try:
-            drop = channel.offer(load)
+            drop = channel.outbox.offer(load)
         except Exception:  # whatever is wrong with one connection, the next ones get theirs
             drop = self._fault(channel)
         if drop is not None and drop in ENDS:

@@ -1,6 +1,6 @@
 """Outbox: between pushes and one client's socket; bounded in bytes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 from imd.comet.drop import Drop
@@ -8,7 +8,7 @@ from imd.comet.held import ENTRY_BYTES, Held
 from imd.comet.load import Load
 from imd.comet.policy import SlowPolicy
 from imd.comet.reservoir import Reservoir
-from imd.interfaces import Connection
+from imd.interfaces import Connection, Sink
 
 WRITE_BYTES = 65536  # joined in one write when a client reads again: the kernel takes little more at once
 
@@ -38,13 +38,14 @@ class Outbox:
     session after its loop.
     """
 
-    __slots__ = ("_connection", "_flow", "_framed", "_held", "_reservoir", "drops", "packets_out")
+    __slots__ = ("_connection", "_flow", "_framed", "_held", "_reservoir", "_sink", "drops", "packets_out")
 
     def __init__(self, *, connection: Connection, reservoir: Reservoir) -> None:
         self._connection = connection
         self._framed = connection.framed
         self._reservoir = reservoir
         self._flow = Flow.FLOWING
+        self._sink: Sink | None = connection.sink  # None unless it flows, and when every byte must go by ``write``
         self._held: Held | None = None  # None = nothing is held (nearly always)
         self.packets_out = 0  # packets written or held, less those dropped later: pushes and replies
         self.drops = 0  # pushed packets not delivered, for whatever reason
@@ -87,6 +88,17 @@ class Outbox:
 
         After ``SLOW_CONSUMER`` the outbox has ended and the caller must end the session.
         """
+        sink = self._sink
+        if sink is not None:
+            data = load.wire.frame if self._framed else load.wire.packets
+            self.packets_out += load.packets
+            try:
+                sent = sink.send(data)
+            except OSError:  # it is full, or broken: whoever writes finds that again, and knows what to do
+                sent = 0
+            if sent != len(data):
+                self._connection.write(data[sent:])
+            return None
         if self._flow is _FLOWING:
             self.packets_out += load.packets
             self._connection.write(load.wire.frame if self._framed else load.wire.packets)
@@ -120,17 +132,17 @@ class Outbox:
 
     def pause(self) -> None:
         """The connection wants nothing more for now."""
-        self._flow = _PAUSED.get(self._flow, self._flow)
+        self._turn(_PAUSED)
 
     def resume(self) -> None:
         """The connection wants more: write what was held, joined, until it has enough again."""
-        self._flow = _RESUMED.get(self._flow, self._flow)
+        self._turn(_RESUMED)
         self._write_held()
         self._rouse()
 
     def cork(self) -> None:
         """Hold everything, until :meth:`uncork`: something must go before it."""
-        self._flow = _CORKED.get(self._flow, self._flow)
+        self._turn(_CORKED)
 
     def uncork(self, first: bytes) -> None:
         """Write ``first``, though the connection may have enough; then what was held meanwhile. Nothing when it has ended."""
@@ -138,7 +150,7 @@ class Outbox:
             return
         self.packets_out += 1
         self._connection.write(first)
-        self._flow = _UNCORKED.get(self._flow, self._flow)
+        self._turn(_UNCORKED)
         self._write_held()
         self._rouse()
 
@@ -152,10 +164,15 @@ class Outbox:
                 self._write_held()
         finally:
             self._flow = Flow.ENDED
+            self._sink = None
             if self._held is not None:
                 self._dropped(self._held.packets, Drop.OUTBOX_LOST)
                 self._emptied()
             self._rouse()
+
+    def _turn(self, moves: Mapping[Flow, Flow]) -> None:
+        self._flow = moves.get(self._flow, self._flow)
+        self._sink = self._connection.sink if self._flow is _FLOWING else None
 
     def _rouse(self) -> None:
         """Tell who waits for it that this is idle, or has ended."""

@@ -140,7 +140,9 @@ def _listeners(process: Process, server: Server) -> list[Part]:
             else TcpFactory(accept=server.accept, clock=clock, max_body_bytes=settings.max_body_bytes, tls=tls)
         )
         bound = process.sockets[f"comet.{key}"]
-        listener = Listener(bound, reactor=process.reactor, factory=factory, tls=certificate if tls else None)
+        listener = Listener(
+            bound, reactor=process.reactor, factory=factory, tls=certificate if tls else None, direct=True
+        )
         parts.append(Part(bound.key, listener))
     return parts
 

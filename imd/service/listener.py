@@ -8,6 +8,7 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from imd.service.bound_socket import BoundSocket
+from imd.transport.direct import send_directly
 
 BACKLOG = 4096  # connections that wait for accept; the kernel caps it at net.core.somaxconn
 
@@ -22,12 +23,14 @@ class Listener:
         reactor: Any,
         factory: IProtocolFactory,
         tls: Any = None,
+        direct: bool = False,
         drain: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._bound = bound
         self._reactor = reactor
         self._factory = factory
         self._tls = tls  # what makes server connections of TLS; None = plain
+        self._direct = direct  # connections send at once, and pause their producers as soon as anything is queued
         self._drain = drain  # waits for what was accepted; None = somebody else's work
         self._port: IListeningPort | None = None  # while accepting
 
@@ -40,6 +43,8 @@ class Listener:
             raise self._bound.refusal(error) from None
         factory = self._factory if self._tls is None else TLSMemoryBIOFactory(self._tls, False, self._factory)
         self._port = self._reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
+        if self._direct:
+            send_directly(self._port)
         bound.close()
 
     async def close(self) -> None:

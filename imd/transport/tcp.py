@@ -9,8 +9,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imd.errors import CloseReason, ProtocolError
-from imd.interfaces import Accept, Clock, SessionPort
+from imd.interfaces import Accept, Clock, SessionPort, Sink
 from imd.protocol.packet import MAX_BODY_BYTES, PacketDecoder
+from imd.transport.direct import sink_of
 from imd.transport.ending import Ending, reason_of
 from imd.transport.stream import Stream, address_of
 
@@ -39,8 +40,13 @@ class TcpConnection:
 
     # --- what the session asks for
 
+    @property
+    def sink(self) -> Sink | None:
+        """The socket; None under TLS, and when the connection is gone."""
+        return sink_of(self._stream)
+
     def write(self, data: bytes) -> None:
-        """Queue ``data``. Nothing is written after ``close``."""
+        """Send or queue ``data``. Nothing is written after ``close``."""
         if self._stream is not None and self._ending is None:
             self._stream.write(data)
 

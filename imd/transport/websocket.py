@@ -15,8 +15,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from imd.errors import CloseReason, ProtocolError
-from imd.interfaces import Accept, Clock, SessionPort
+from imd.interfaces import Accept, Clock, SessionPort, Sink
 from imd.protocol.packet import HEADER_BYTES, MAX_BODY_BYTES, decode_message
+from imd.transport.direct import sink_of
 from imd.transport.ending import Ending, reason_of
 from imd.transport.stream import Stream, address_of
 
@@ -46,8 +47,14 @@ class WebSocketConnection:
         self.address = address
         self._frames = frames  # the same client as autobahn sees it
 
+    @property
+    def sink(self) -> Sink | None:
+        """The socket, for whole frames after the upgrade; None under TLS, and when the connection is gone."""
+        return sink_of(self._frames.transport)
+
     def write(self, data: bytes) -> None:
-        """Queue whole frames, in order with autobahn's own. Nothing is written before the upgrade or after ``close``."""
+        """Send or queue whole frames, in order with autobahn's own. Nothing is written before the upgrade, nor after
+        ``close``."""
         self._frames.send_frames(data)
 
     def close(self, reason: CloseReason) -> None:
@@ -69,6 +76,8 @@ class WebSocketFrames(WebSocketServerProtocol):
     # Autobahn copies these to each connection and formats them for a debug line: 140 µs. They are on the class instead.
     CONFIG_ATTRS: list[str] = []
 
+    _ping: bytes | None = None  # the last one that came while paused; the others need no answer (RFC 6455 §5.5.3)
+
     _NO_QUEUE: deque[Any] = deque()  # only chopped writes, which nobody asks for, use one; each is 624 bytes
 
     # What only the handshake needs: 3 KB a connection.
@@ -83,13 +92,13 @@ class WebSocketFrames(WebSocketServerProtocol):
         self._session: SessionPort | None = None  # None before accept, when refused, and after the loss
         self._ending: Ending | None = None  # None until ``end``
         self._message = bytearray()  # of fragments so far; at most one packet
-        self._paused = False  # the kernel has enough: pings go unanswered, so that their pongs need no memory
+        self._paused = False  # the kernel has enough: pings wait, so that their pongs need no memory
         self._refusal: tuple[int, list[tuple[str, str]]] | None = None  # status and headers of a failed upgrade
 
     # --- what the session asks for
 
     def send_frames(self, data: bytes) -> None:
-        """Queue ``data`` as it is. Autobahn writes through as well, so the order is that of the calls."""
+        """Send or queue ``data`` as it is. Autobahn writes through as well, so the order is that of the calls."""
         if self.state == self.STATE_OPEN:
             self.transport.write(data)
 
@@ -170,7 +179,10 @@ class WebSocketFrames(WebSocketServerProtocol):
 
     def resumeProducing(self) -> None:
         self._paused = False
-        if self._session is not None:
+        ping, self._ping = self._ping, None
+        if ping is not None:
+            self.sendPong(ping)
+        if self._session is not None and not self._paused:  # the pong may have been too much
             self._session.resume_writing()
 
     def stopProducing(self) -> None:
@@ -233,7 +245,9 @@ class WebSocketFrames(WebSocketServerProtocol):
         self._message.clear()
 
     def onPing(self, payload: bytes) -> None:
-        if not self._paused:
+        if self._paused:
+            self._ping = payload
+        else:
             self.sendPong(payload)
 
     def dropConnection(self, abort: bool = False) -> None:

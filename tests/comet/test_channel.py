@@ -24,7 +24,7 @@ class ChannelTests(SynchronousTestCase):
         """A load goes to the connection, a close to the session."""
         connection = FakeConnection()
         member = channel(connection=connection)
-        self.assertIsNone(member.offer(Load(Wire(b"x"), packets=1, policy=SlowPolicy.DISCONNECT)))
+        self.assertIsNone(member.outbox.offer(Load(Wire(b"x"), packets=1, policy=SlowPolicy.DISCONNECT)))
         member.close(CloseReason.REPLACED)
         session: Any = member.session
         self.assertEqual((connection.written, session.closes), (b"x", [CloseReason.REPLACED]))

@@ -282,6 +282,95 @@ class OutboxTests(SynchronousTestCase):
             self.assertEqual(held, out + sum(self.metrics.drops.values.values()))
 
 
+class FakeSink:
+    """A kernel that takes as much as a test says."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.room = 1000
+        self.error: OSError | None = None  # instead
+
+    def send(self, data: bytes, /) -> int:
+        if self.error is not None:
+            raise self.error
+        if not self.room:
+            raise BlockingIOError
+        part = data[: self.room]
+        self.room -= len(part)
+        self.taken.append(part)
+        return len(part)
+
+
+class SinkTests(SynchronousTestCase):
+    """A connection whose socket may be sent to."""
+
+    def setUp(self) -> None:
+        self.sink = FakeSink()
+        self.connection = FakeConnection()
+        self.connection.sink = self.sink
+        reservoir = Reservoir(clock=Clock(), metrics=Metrics(), limit_bytes=10_000)
+        self.outbox = Outbox(connection=self.connection, reservoir=reservoir)
+        session: Any = _Pauses(self.outbox)
+        self.connection.session = session
+
+    def offer(self, *bodies: bytes) -> None:
+        for body in bodies:
+            self.assertIsNone(self.outbox.offer(load(body)))
+
+    def test_past_the_transport(self) -> None:
+        """What the kernel takes needs nobody else; replies go by the transport, which has nothing that waits."""
+        self.offer(b"a", b"b")
+        self.outbox.reply(b"c")
+        self.assertEqual((self.sink.taken, self.connection.writes), ([b"a", b"b"], [b"c"]))
+        self.assertEqual(self.outbox.packets_out, 3)
+
+    def test_rest(self) -> None:
+        """The transport gets what the kernel did not take; what comes behind it is held until it is gone."""
+        self.sink.room = 3
+        self.connection.full_after = 1
+        self.offer(b"abcde", b"f", b"g")
+        self.assertEqual((self.sink.taken, self.connection.writes), ([b"abc"], [b"de"]))
+        self.assertEqual(self.outbox.held_packets, 2)
+        self.sink.room = 1000
+        self.outbox.resume()
+        self.offer(b"h")
+        self.assertEqual((self.sink.taken, self.connection.writes), ([b"abc", b"h"], [b"de", b"fg"]))
+        self.assertEqual(self.outbox.packets_out, 4)
+
+    def test_errors(self) -> None:
+        """Full, or broken for good: the transport gets all of it, and says what that means."""
+        self.sink.error = BlockingIOError()
+        self.offer(b"a")
+        self.sink.error = ConnectionResetError()
+        self.offer(b"b")
+        self.assertEqual(self.connection.writes, [b"a", b"b"])
+
+    def test_only_while_it_flows(self) -> None:
+        """Not under a cork, in a pause, or after the end."""
+        self.outbox.cork()
+        self.offer(b"b")
+        self.outbox.uncork(b"a")
+        self.outbox.pause()
+        self.outbox.cork()
+        self.outbox.resume()
+        self.offer(b"d")
+        self.outbox.uncork(b"c")
+        self.assertEqual((self.sink.taken, self.connection.writes), ([], [b"a", b"b", b"c", b"d"]))
+        self.offer(b"e")
+        self.assertEqual(self.sink.taken, [b"e"])
+        self.outbox.end(flush=True)
+        self.assertIs(self.outbox.offer(load(b"f")), Drop.CLOSING)
+        self.assertEqual(self.sink.taken, [b"e"])
+
+    def test_framed(self) -> None:
+        """A WebSocket client's socket gets the frame."""
+        self.connection.framed = True
+        outbox = Outbox(connection=self.connection, reservoir=self.outbox._reservoir)
+        wire = Wire(b"x")
+        outbox.offer(Load(wire, packets=1, policy=DISCONNECT))
+        self.assertEqual(self.sink.taken, [wire.frame])
+
+
 class _Pauses:
     """The part of a session that a connection's back-pressure reaches."""
 

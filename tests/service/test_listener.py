@@ -3,24 +3,30 @@
 import os
 import socket
 import tempfile
+from typing import ClassVar
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import deferLater
+from twisted.internet.tcp import Server
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from imd.errors import ConfigError
 from imd.service.bound_socket import BoundSocket
 from imd.service.listener import Listener
+from imd.transport.direct import DirectServer
 
 
 class Greeter(Protocol):
     """Says who answered."""
 
+    seen: ClassVar[list[type]] = []  # of transports
+
     def connectionMade(self) -> None:
         assert self.transport is not None
+        self.seen.append(type(self.transport))
         self.transport.write(b"imd")
         self.transport.loseConnection()
 
@@ -28,11 +34,11 @@ class Greeter(Protocol):
 class ListenerTests(TestCase):
     """What an address of the configuration becomes."""
 
-    def listener(self, text: str, reuse_port: bool = False) -> Listener:
+    def listener(self, text: str, *, reuse_port: bool = False, direct: bool = False) -> Listener:
         """One that is not open."""
         self.bound = BoundSocket("comet.tcp", text, reuse_port=reuse_port)
         self.addCleanup(self.bound.socket.close)
-        made = Listener(self.bound, reactor=reactor, factory=Factory.forProtocol(Greeter))
+        made = Listener(self.bound, reactor=reactor, factory=Factory.forProtocol(Greeter), direct=direct)
         self.addCleanup(lambda: Deferred.fromCoroutine(made.close()))
         return made
 
@@ -64,6 +70,18 @@ class ListenerTests(TestCase):
                 self.fail("it accepted before it was opened")
             await made.open()
             self.assertEqual(await self.greeting(), b"imd")
+
+        return Deferred.fromCoroutine(run())
+
+    def test_direct(self) -> Deferred[None]:
+        """Connections send at once where that was asked for."""
+
+        async def run() -> None:
+            for direct, kind in ((True, DirectServer), (False, Server)):
+                made = self.listener("127.0.0.1:0", direct=direct)
+                await made.open()
+                self.assertEqual(await self.greeting(), b"imd")
+                self.assertIs(Greeter.seen.pop(), kind)
 
         return Deferred.fromCoroutine(run())
 

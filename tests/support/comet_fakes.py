@@ -13,6 +13,7 @@ from imd.comet.reservoir import Reservoir
 from imd.comet.server import Server
 from imd.comet.session import Session
 from imd.errors import CloseReason, ImdError
+from imd.interfaces import Sink
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.protocol.operation import Operation
@@ -49,6 +50,7 @@ class FakeConnection:
         self.writes: list[bytes] = []
         self.closes: list[CloseReason] = []
         self.session: Session | None = None  # set by Comet.accept
+        self.sink: Sink | None = None  # every byte goes by ``write``
         self.faulty = False  # raise on write, as a bug would
         self.full_after: int | None = None  # pause the session after so many more writes
 

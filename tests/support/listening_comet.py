@@ -13,6 +13,7 @@ from imd.comet.limits import Limits
 from imd.comet.server import Server
 from imd.metrics import Metrics
 from imd.protocol import rpc
+from imd.transport.direct import send_directly
 from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
 from imd.transport.websocket import WebSocketFactory
@@ -57,6 +58,8 @@ class ListeningComet:
             "ws": reactor.listenTCP(0, WebSocketFactory(**websocket), interface="127.0.0.1"),
             "wss": reactor.listenSSL(0, WebSocketFactory(tls=True, **websocket), certificate, interface="127.0.0.1"),
         }
+        for port in self.ports.values():
+            send_directly(port)
         self.server.start()
 
     def port(self, transport: str) -> int:

@@ -363,16 +363,28 @@ class MessageTests(WebSocketTestCase):
         self.assertEqual(self.stream.take(), golden + b"\x8a\x011" + golden)
 
     def test_pings_without_end(self) -> None:
-        """While the kernel has enough no ping is answered, so that a client that never reads costs no memory."""
+        """While the kernel has enough no ping is answered, so that a client that never reads costs no memory; then the last."""
         producer = self.stream.producer
         assert producer is not None
         producer.pauseProducing()
-        self.receive(frame(b"x" * 125, PING) * 1000 + frame(b"x", PONG) * 1000)
+        self.receive(frame(b"x" * 125, PING) * 1000 + frame(b"x", PONG) * 1000 + frame(b"z", PING))
         self.assertEqual(self.stream.take(), b"")
         producer.resumeProducing()
         self.receive(frame(b"y", PING))
-        self.assertEqual(self.stream.take(), b"\x8a\x01y")
+        self.assertEqual(self.stream.take(), b"\x8a\x01z" + b"\x8a\x01y")
         self.assertEqual(self.session.writing, ["pause", "resume"])
+
+    def test_a_pong_too_much(self) -> None:
+        """The pong that waited fills the kernel again: the session is not told to go on until that is gone."""
+        producer = self.stream.producer
+        assert producer is not None
+        producer.pauseProducing()
+        self.receive(frame(b"z", PING))
+        self.patch(self.stream, "write", lambda data: producer.pauseProducing())
+        producer.resumeProducing()
+        self.assertEqual(self.session.writing, ["pause", "pause"])
+        producer.resumeProducing()
+        self.assertEqual(self.session.writing, ["pause", "pause", "resume"])
 
     def test_fragments_without_end(self) -> None:
         """Empty fragments are not remembered."""

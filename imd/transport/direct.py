@@ -1,0 +1,69 @@
+"""Direct: a TCP transport that sends at once, and queues only what the kernel refuses.
+
+The one file that names what Twisted keeps private; tests/transport/test_direct.py holds it against the Twisted that is
+installed.
+"""
+
+from typing import Any, cast
+
+from twisted.internet import tcp
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IListeningPort
+from twisted.python.failure import Failure
+
+from imd.interfaces import Sink
+from imd.transport.stream import Stream
+
+
+class DirectServer(tcp.Server):
+    """Twisted's own leaves every write to the next turn: a change of the epoll set, a wake-up, the ``send``, another change.
+
+    - Bytes are sent in the order of the calls, whoever calls: what the kernel does not take is queued, and until that is gone
+      everything is queued behind it.
+    - Whenever something is queued a streaming producer is paused, from the first byte on. So a producer that was not told to
+      pause may send to the socket itself, see :func:`sink_of`.
+    - Errors end the connection from ``doWrite``, a turn later, never from a write.
+    """
+
+    _broken = False  # a send failed for good: the reader must not take the end that follows for the peer's
+
+    def write(self, data: bytes) -> None:
+        """Send what the kernel takes, queue the rest."""
+        if self.connected and not self._must_queue():
+            sent = self.writeSomeData(data)
+            if isinstance(sent, int):
+                if sent == len(data):
+                    return
+                data = data[sent:]
+            else:
+                self._broken = True
+        super().write(data)
+
+    def _must_queue(self) -> bool:
+        """Something waits already, TLS or nobody wants it, or it was aborted."""
+        return bool(self._tempDataBuffer or self.dataBuffer or self.TLS or self._writeDisconnected or self._aborting)
+
+    def _isSendBufferFull(self) -> bool:
+        """Asked after something was queued; a producer is paused if so. Twisted's own waits for 64 KiB, which would be beside
+        the outbox's limit and out of reach of its policy."""
+        return True
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """The peer's end was read. A failed send took the error that the reader would have found."""
+        super().readConnectionLost(Failure(ConnectionLost()) if self._broken else reason)
+
+
+def send_directly(port: IListeningPort) -> None:
+    """What ``port`` accepts from now on are :class:`DirectServer` connections, under TLS too. A port of another kind than TCP
+    stays as it is."""
+    if isinstance(port, tcp.Port):
+        port.transport = DirectServer
+
+
+def sink_of(stream: Stream | None) -> Sink | None:
+    """The socket, for a streaming producer of the stream while it is not paused; None when the stream wants all bytes
+    itself: a TLS layer, a transport of another kind, or one that has lost its connection."""
+    if isinstance(stream, DirectServer) and not cast(Any, stream).TLS:
+        sink: Sink | None = getattr(stream, "socket", None)  # deleted with the loss
+        return sink
+    return None
