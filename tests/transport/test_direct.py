@@ -1,33 +1,41 @@
-"""Straight to the socket: real sockets, and a reactor that works by hand."""
+"""Straight to the socket: real sockets, most of them with a reactor that works by hand."""
 
 import random
 import select
 import socket
 import struct
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import abstract, tcp
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imd.comet.drop import Drop
+from imd.comet.limits import Limits
 from imd.comet.load import Load
 from imd.comet.outbox import Outbox
 from imd.comet.policy import SlowPolicy
 from imd.comet.reservoir import Reservoir
 from imd.errors import CloseReason
 from imd.metrics import Metrics
+from imd.protocol.packet import Packet, encode
+from imd.protocol.rpc import Item, Kind
 from imd.protocol.wire import Wire
 from imd.transport.direct import DirectServer, send_directly, sink_of
 from imd.transport.ending import LINGER_SECONDS
 from imd.transport.tcp import TcpFactory
+from tests.support.listening_comet import ListeningComet
 from tests.support.memory_stream import MemoryStream
+from tests.support.raw_peer import connect_raw
+from tests.support.reactor import reactor
 from tests.support.recording_session import Admission, RecordingSession
 
 BUFFER_BYTES = 8192  # of each socket: the kernel makes some more of it
@@ -441,6 +449,48 @@ class _Outboxes(Admission):
         session.pause_writing = outbox.pause  # type: ignore[method-assign]  # instead of noting it
         session.resume_writing = outbox.resume  # type: ignore[method-assign]  # instead of noting it
         return session
+
+
+class LateReaderTests(TestCase):
+    """A comet on real sockets, and clients that stop reading for a while."""
+
+    def test_over_each_transport(self) -> Deferred[None]:
+        """Pushes that the kernel did not take at once come whole and in order, as those do that it took."""
+
+        async def run() -> None:
+            comet = ListeningComet(
+                reactor=reactor, folder=Path(self.mktemp()), limits=Limits(outbox_bytes=16_000_000, renew_seconds=3600)
+            )
+            try:
+                for transport in ("tcp", "tls", "ws", "wss"):
+                    await self.read_late(comet, transport)
+            finally:
+                await comet.stop()
+
+        return Deferred.fromCoroutine(run())
+
+    async def read_late(self, comet: ListeningComet, transport: str) -> None:
+        peer = await connect_raw(
+            reactor=reactor, transport=transport, port=comet.port(transport), ca_file=comet.files.ca
+        )
+        await peer.send(encode(Packet(7, b'{"mid":1,"key":"k","accepts":[1000]}', 1)))
+        await peer.read(18 if peer.framed else 16)  # op 8
+        reading: Any = peer.transport
+        held_before = comet.metrics.outbox_held.value()
+        expected = []
+        for number in range(140):
+            if number == 10:
+                reading.pauseProducing()
+            if number == 130:
+                reading.resumeProducing()
+            wire = Wire(encode(Packet(1000, b"%04d" % number * 15_000)))
+            expected.append(wire.bytes_for(peer.framed))
+            (outcome,) = (await comet.push(Item(Kind.KEYS, wire.packets, operation=1000, keys=("k",)))).outcomes
+            self.assertEqual(outcome.delivered, 1)
+        data = b"".join(expected)
+        self.assertEqual(await peer.read(len(data)), data, transport)
+        self.assertGreater(comet.metrics.outbox_held.value(), held_before, transport)
+        await peer.close()
 
 
 class TwistedTests(PairTestCase):
