@@ -11,6 +11,7 @@ from imd.comet.fate import Fate
 from imd.comet.load import Load
 from imd.comet.position import Position, Stage
 from imd.comet.tally import Tally
+from imd.comet.volley import Volley
 from imd.errors import CloseReason, ProtocolError
 from imd.protocol.timeline import inbox_timeline
 
@@ -48,7 +49,8 @@ class Fanout:
     def _spread(self, load: Load, channels: Collection[Channel], tally: Tally, ending: Ending) -> None:
         """Version-1 channels here, the newer ones after them."""
         operation, room = load.operation, load.room
-        delivered = filtered = left = 0
+        filtered = left = 0
+        receivers: list[Channel] = []
         newer: list[Channel] = []
         for channel in channels:
             if channel.positions is not None:
@@ -64,17 +66,8 @@ class Fanout:
             elif operation not in channel.accepts:
                 filtered += 1
                 continue
-            try:
-                drop = channel.outbox.offer(load)
-            except Exception:  # whatever is wrong with one connection, the next ones get theirs
-                drop = self._fault(channel)
-            if drop is None:
-                delivered += 1
-            else:
-                tally.add(drop)
-                if drop in ENDS:
-                    ending.append((channel, drop))
-        tally.add(Fate.DELIVERED, delivered)
+            receivers.append(channel)
+        self._offer(load, receivers, tally, ending)
         tally.add(Fate.FILTERED, filtered)
         tally.add(Fate.LEFT, left)
         if newer:
@@ -89,7 +82,8 @@ class Fanout:
             tally.add(Drop.FAULT, len(channels))
             return
         operation, room = load.operation, load.room
-        delivered = filtered = left = 0
+        filtered = left = 0
+        receivers: dict[Load, list[Channel]] = {}  # one load, but for inboxes
         for channel in channels:
             positions = channel.positions
             assert positions is not None
@@ -103,7 +97,7 @@ class Fanout:
             position = positions.get(timeline) if runs else None
             if position is not None:
                 if len(runs) == 1 and position.follow(runs[0].size, runs[0].first, runs[0].epoch):
-                    drop = self._give(channel, edition.kept(runs[0]), ending)
+                    edited = edition.kept(runs[0])
                 else:
                     self._give_kept(load, channel, timeline, position, runs, tally, ending)
                     continue
@@ -111,14 +105,33 @@ class Fanout:
                 filtered += 1
                 continue
             else:
-                drop = self._give(channel, edition.live(), ending)
-            if drop is None:
-                delivered += 1
-            else:
-                tally.add(drop)
-        tally.add(Fate.DELIVERED, delivered)
+                edited = edition.live()
+            receivers.setdefault(edited, []).append(channel)
+        for edited, group in receivers.items():
+            self._offer(edited, group, tally, ending)
         tally.add(Fate.FILTERED, filtered)
         tally.add(Fate.LEFT, left)
+
+    def _offer(self, load: Load, channels: list[Channel], tally: Tally, ending: Ending) -> None:
+        """Straight to the sockets, of those where that may be; to the others one by one."""
+        others = channels
+        if len(channels) > 1:
+            volley = Volley(load)
+            others = [channel for channel in channels if not volley.take(channel)]
+            faults = sum([not self._finish(channel, rest, ending) for channel, rest in volley.fire()])
+            tally.add(Fate.DELIVERED, len(channels) - len(others) - faults)
+            tally.add(Drop.FAULT, faults)
+        for channel in others:
+            tally.add(self._give(channel, load, ending) or Fate.DELIVERED)
+
+    def _finish(self, channel: Channel, rest: bytes, ending: Ending) -> bool:
+        """Leave the rest to the transport; False when that raises."""
+        try:
+            channel.outbox.finish(rest)
+        except Exception:  # whatever is wrong with one connection, the next ones get theirs
+            ending.append((channel, self._fault(channel)))
+            return False
+        return True
 
     def _inbox(self, channel: Channel, edition: Edition) -> tuple[str, tuple[Run, ...]]:
         """Where the packet stands in the inbox of the channel's member; no run when it is live."""

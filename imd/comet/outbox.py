@@ -38,14 +38,14 @@ class Outbox:
     session after its loop.
     """
 
-    __slots__ = ("_connection", "_flow", "_framed", "_held", "_reservoir", "_sink", "drops", "packets_out")
+    __slots__ = ("_connection", "_flow", "_held", "_reservoir", "drops", "framed", "packets_out", "sink")
 
     def __init__(self, *, connection: Connection, reservoir: Reservoir) -> None:
         self._connection = connection
-        self._framed = connection.framed
+        self.framed = connection.framed  # WebSocket
         self._reservoir = reservoir
         self._flow = Flow.FLOWING
-        self._sink: Sink | None = connection.sink  # None unless it flows, and when every byte must go by ``write``
+        self.sink: Sink | None = connection.sink  # None unless it flows, and when all must be written
         self._held: Held | None = None  # None = nothing is held (nearly always)
         self.packets_out = 0  # packets written or held, less those dropped later: pushes and replies
         self.drops = 0  # pushed packets not delivered, for whatever reason
@@ -88,25 +88,26 @@ class Outbox:
 
         After ``SLOW_CONSUMER`` the outbox has ended and the caller must end the session.
         """
-        sink = self._sink
-        if sink is not None:
-            data = load.wire.frame if self._framed else load.wire.packets
-            self.packets_out += load.packets
-            try:
-                sent = sink.send(data)
-            except OSError:  # it is full, or broken: whoever writes finds that again, and knows what to do
-                sent = 0
-            if sent != len(data):
-                self._connection.write(data[sent:])
-            return None
         if self._flow is _FLOWING:
             self.packets_out += load.packets
-            self._connection.write(load.wire.frame if self._framed else load.wire.packets)
+            data = load.wire.frame if self.framed else load.wire.packets
+            sent = 0
+            if self.sink is not None:
+                try:
+                    sent = self.sink.send(data)
+                except OSError:  # it is full, or broken: whoever writes finds that again, and knows what to do
+                    sent = 0
+            if sent < len(data):
+                self.finish(data[sent:])
             return None
         drop = Drop.CLOSING if self._flow is Flow.ENDED else self._hold(load)
         if drop is not None:
             self.drops += load.packets
         return drop
+
+    def finish(self, rest: bytes) -> None:
+        """Write what the sink did not take of a wire. Nothing was written in between."""
+        self._connection.write(rest)
 
     def replay(self, load: Load) -> Drop | None:
         """:meth:`offer` messages out of a timeline; they have an account of their own."""
@@ -164,7 +165,7 @@ class Outbox:
                 self._write_held()
         finally:
             self._flow = Flow.ENDED
-            self._sink = None
+            self.sink = None
             if self._held is not None:
                 self._dropped(self._held.packets, Drop.OUTBOX_LOST)
                 self._emptied()
@@ -172,7 +173,7 @@ class Outbox:
 
     def _turn(self, moves: Mapping[Flow, Flow]) -> None:
         self._flow = moves.get(self._flow, self._flow)
-        self._sink = self._connection.sink if self._flow is _FLOWING else None
+        self.sink = self._connection.sink if self._flow is _FLOWING else None
 
     def _rouse(self) -> None:
         """Tell who waits for it that this is idle, or has ended."""
@@ -193,7 +194,7 @@ class Outbox:
 
     def _hold(self, load: Load) -> Drop | None:
         """Precondition: paused, or corked."""
-        data = load.wire.bytes_for(self._framed)
+        data = load.wire.bytes_for(self.framed)
         if load.policy is SlowPolicy.DISCONNECT:
             if not self._fits(len(data)):
                 self.end(flush=False)

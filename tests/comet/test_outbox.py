@@ -13,7 +13,7 @@ from imd.comet.policy import SlowPolicy
 from imd.comet.reservoir import Reservoir
 from imd.metrics import Metrics
 from imd.protocol.wire import Wire
-from tests.support.comet_fakes import FakeConnection
+from tests.support.comet_fakes import FakeConnection, FakeSink
 
 DISCONNECT, OLDEST, LATEST = SlowPolicy
 
@@ -280,25 +280,6 @@ class OutboxTests(SynchronousTestCase):
             self.assertEqual((outbox.packets_out, outbox.drops), (written, refused + later))
             held, out = self.metrics.outbox_held.value(), self.metrics.outbox_written.value()
             self.assertEqual(held, out + sum(self.metrics.drops.values.values()))
-
-
-class FakeSink:
-    """A kernel that takes as much as a test says."""
-
-    def __init__(self) -> None:
-        self.taken: list[bytes] = []
-        self.room = 1000
-        self.error: OSError | None = None  # instead
-
-    def send(self, data: bytes, /) -> int:
-        if self.error is not None:
-            raise self.error
-        if not self.room:
-            raise BlockingIOError
-        part = data[: self.room]
-        self.room -= len(part)
-        self.taken.append(part)
-        return len(part)
 
 
 class SinkTests(SynchronousTestCase):

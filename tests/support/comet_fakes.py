@@ -88,6 +88,25 @@ class FakeConnection:
         return [packet.operation for packet in self.packets()]
 
 
+class FakeSink:
+    """A kernel that takes as much as a test says."""
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.room = 1000
+        self.error: OSError | None = None  # instead
+
+    def send(self, data: bytes, /) -> int:
+        if self.error is not None:
+            raise self.error
+        if not self.room:
+            raise BlockingIOError
+        part = data[: self.room]
+        self.room -= len(part)
+        self.taken.append(part)
+        return len(part)
+
+
 class FakeLogic:
     """Answers at once: everybody is let in as asked. ``held`` methods wait for :meth:`release`, ``failing`` ones fail."""
 
