@@ -117,7 +117,7 @@ class Fanout:
         others = channels
         if len(channels) > 1:
             volley = Volley(load)
-            others = [channel for channel in channels if not volley.take(channel)]
+            others = volley.fill(channels)
             faults = sum([not self._finish(channel, rest, ending) for channel, rest in volley.fire()])
             tally.add(Fate.DELIVERED, len(channels) - len(others) - faults)
             tally.add(Drop.FAULT, faults)

@@ -21,18 +21,21 @@ class Volley:
         self._bare: dict[Sink, Channel] = {}  # each is there once: a short send must be finished before the next begins
         self._framed: dict[Sink, Channel] = {}  # WebSocket
 
-    def take(self, channel: Channel) -> bool:
-        """Whether it gets the load with the others. Not when its outbox holds, when it has no sink, and not twice."""
-        outbox = channel.outbox
-        sink = outbox.sink
-        if sink is None:
-            return False
-        channels = self._framed if outbox.framed else self._bare
-        if sink in channels:
-            return False
-        channels[sink] = channel
-        outbox.packets_out += self._load.packets
-        return True
+    def fill(self, channels: Iterable[Channel]) -> list[Channel]:
+        """Take those in that may get the load together; answers the others. They are those whose outbox holds, who have no
+        sink, and who are in it already."""
+        packets, bare, framed = self._load.packets, self._bare, self._framed
+        others: list[Channel] = []
+        for channel in channels:
+            outbox = channel.outbox
+            sink = outbox.sink
+            taken = framed if outbox.framed else bare
+            if sink is None or sink in taken:
+                others.append(channel)
+                continue
+            taken[sink] = channel
+            outbox.packets_out += packets
+        return others
 
     def fire(self) -> Iterator[tuple[Channel, bytes]]:
         """Send; yields who did not take all of it, with what is left for :meth:`imd.comet.outbox.Outbox.finish`."""

@@ -34,7 +34,7 @@ class VolleyTests(SynchronousTestCase):
         members = [Member(), Member(framed=True), Member(), Member(framed=True)]
         what = load()
         volley = Volley(what)
-        self.assertTrue(all(volley.take(member.channel) for member in members))
+        self.assertEqual(volley.fill([member.channel for member in members]), [])
         self.assertEqual(list(volley.fire()), [])
         frame = what.wire.frame
         self.assertEqual([member.sink.taken for member in members], [[b"abc"], [frame], [b"abc"], [frame]])
@@ -48,8 +48,7 @@ class VolleyTests(SynchronousTestCase):
         members[1].sink.room = 0
         members[3].sink.error = ConnectionResetError()
         volley = Volley(load())
-        for member in members:
-            volley.take(member.channel)
+        volley.fill([member.channel for member in members])
         rests = dict(volley.fire())
         self.assertEqual(rests, {members[0].channel: b"bc", members[1].channel: b"abc", members[3].channel: b"abc"})
         self.assertEqual(members[2].sink.taken, [b"abc"])
@@ -61,7 +60,7 @@ class VolleyTests(SynchronousTestCase):
         ended.channel.outbox.end(flush=False)
         volley = Volley(load())
         asked = [channel(), paused.channel, ended.channel, member.channel, member.channel]
-        self.assertEqual([volley.take(each) for each in asked], [False, False, False, True, False])
+        self.assertEqual(volley.fill(asked), [*asked[:3], member.channel])
 
 
 class FanoutTests(SynchronousTestCase):
