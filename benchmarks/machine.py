@@ -1,0 +1,59 @@
+"""What the kernel says about processes, cores and memory."""
+
+import os
+import platform
+from pathlib import Path
+
+PROC = Path("/proc")
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE_KB = os.sysconf("SC_PAGE_SIZE") / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of all threads, to the nanosecond. What the kernel does in a thread's context counts too: on
+    loopback that is the receiver's TCP work."""
+    total = 0
+    for task in (PROC / str(pid) / "task").iterdir():
+        total += int((task / "schedstat").read_text().split()[0])
+    return total / 1e9
+
+
+def busy_seconds(core: int) -> float:
+    """For how long a core was not idle since it started, whoever used it, the hypervisor's other guests included."""
+    line = next(line for line in (PROC / "stat").read_text().splitlines() if line.startswith(f"cpu{core} "))
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, line.split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
+def process_kb(pid: int) -> float:
+    """What a process has in memory of its own."""
+    return _kb(PROC / str(pid) / "status", "RssAnon")
+
+
+def kernel_kb() -> float:
+    """What the kernel has in slabs and socket buffers, for the whole machine."""
+    sockets = next(line for line in (PROC / "net/sockstat").read_text().splitlines() if line.startswith("TCP:"))
+    words = sockets.split()
+    return _kb(PROC / "meminfo", "Slab") + int(words[words.index("mem") + 1]) * PAGE_KB
+
+
+def _kb(path: Path, key: str) -> float:
+    return float(next(line for line in path.read_text().splitlines() if line.startswith(f"{key}:")).split()[1])
+
+
+def cores() -> list[int]:
+    """Those that this process may use."""
+    return sorted(os.sched_getaffinity(0))
+
+
+def description() -> dict[str, str | int]:
+    """For whoever reads a figure elsewhere."""
+    cpu = [
+        line.partition(":")[2].strip() for line in (PROC / "cpuinfo").read_text().splitlines() if "model name" in line
+    ]
+    return {
+        "cpu": cpu[0] if cpu else platform.machine(),
+        "cores": len(cores()),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }

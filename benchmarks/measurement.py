@@ -1,0 +1,119 @@
+"""A window of sending, what it cost, and whether that can be believed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from benchmarks.load_client import Counted
+
+MAX_GENERATOR_BUSY = 0.9  # of its core: beyond it, the clients may have been what was measured
+MIN_SERVER_BUSY = 0.9  # of its core, flat out: below it, something else was what was measured
+MIN_PACE = 0.98  # of the messages that were asked for
+MAX_WAITED = 0.001  # of all sends: beyond it, the clients were too slow
+MAX_OTHERS = (
+    0.1  # of a core: beyond it, somebody else worked on it. The kernel counts that in ticks, so less means nothing
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One. Seconds are of CPU time, but ``seconds``, which is from the first send to the last receipt."""
+
+    connections: int
+    rate: float  # messages a second that were asked for; 0 = flat out
+    asked_seconds: float
+    messages: int  # that were sent to everybody
+    waited: int  # sends that found a socket full
+    seconds: float
+    server_seconds: float
+    clients_seconds: float  # the load client, and what pushes
+    others_on_server_core: float
+    others_on_clients_core: float
+    counted: Counted
+
+    @property
+    def deliveries(self) -> int:
+        """That should have arrived."""
+        return self.messages * self.connections
+
+    @property
+    def us_per_delivery(self) -> float:
+        """Of the server's CPU time; 0 when nothing arrived."""
+        return 1e6 * self.server_seconds / self.counted.packets if self.counted.packets else 0.0
+
+    @property
+    def server_busy(self) -> float:
+        """Share of its core."""
+        return self.server_seconds / self.seconds
+
+    @property
+    def clients_busy(self) -> float:
+        """Share of theirs."""
+        return self.clients_seconds / self.seconds
+
+    @property
+    def refusals(self) -> list[str]:
+        """Why it proves nothing; empty when it does."""
+        found = []
+        counted = self.counted
+        if not self.messages:
+            found.append("nothing was sent")
+        if counted.packets != self.deliveries or counted.fewest != counted.most:
+            found.append(f"{counted.packets:,} packets arrived, not {self.deliveries:,}")
+        if counted.gone:
+            found.append(f"{counted.gone} clients lost their connection")
+        if self.clients_busy > MAX_GENERATOR_BUSY:
+            found.append(f"the clients' core was {self.clients_busy:.0%} busy: they may be what was measured")
+        if self.waited > MAX_WAITED * self.deliveries:
+            found.append(f"{self.waited:,} sends waited for the clients")
+        if self.rate and self.messages < MIN_PACE * self.rate * self.asked_seconds:
+            found.append(f"{self.messages} messages in {self.asked_seconds:g} s: the pace was not kept")
+        if not self.rate and self.server_busy < MIN_SERVER_BUSY:
+            found.append(f"flat out, the server was only {self.server_busy:.0%} busy")
+        for core, others in (("server's", self.others_on_server_core), ("clients'", self.others_on_clients_core)):
+            if others > MAX_OTHERS * self.seconds:
+                found.append(f"others had {others / self.seconds:.0%} of the {core} core")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Medians of the windows that can be believed."""
+
+    windows: int
+    us_per_delivery: float
+    spread: float  # (largest - smallest) / median
+    p50_ms: float
+    p99_ms: float
+    max_ms: float  # the largest of all
+    server_busy: float
+    clients_busy: float
+    joined: float  # packets that a client read at once: near 1 unless something was merged, or the clients fell behind
+
+
+def result(windows: Sequence[Window], *, wanted: int) -> Result | None:
+    """None when fewer than ``wanted`` of them can be believed."""
+    good = [window for window in windows if not window.refusals]
+    if len(good) < wanted or not good:
+        return None
+    costs = [window.us_per_delivery for window in good]
+    middle = median(costs)
+    return Result(
+        windows=len(good),
+        us_per_delivery=middle,
+        spread=(max(costs) - min(costs)) / middle,
+        p50_ms=median(window.counted.p50_ms for window in good),
+        p99_ms=median(window.counted.p99_ms for window in good),
+        max_ms=max(window.counted.max_ms for window in good),
+        server_busy=median(window.server_busy for window in good),
+        clients_busy=median(window.clients_busy for window in good),
+        joined=median(window.counted.packets / max(1, window.counted.reads) for window in good),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of one idle connection, KiB."""
+
+    process_kb: float  # of the server's own
+    kernel_kb: float  # both ends of the connection, as all is on one machine

@@ -1,0 +1,166 @@
+"""A run: every subject before every audience, one at a time."""
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+
+from benchmarks import compiler, machine, subject
+from benchmarks.case import Audience, Load, loads
+from benchmarks.load_client import LoadClient
+from benchmarks.measurement import Memory, Result, Window, result
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is asked for."""
+
+    subjects: Sequence[str]
+    audiences: Sequence[Audience]
+    seconds: float  # of one window
+    windows: int  # of each subject, audience and load, in one run
+    runs: int
+    body_bytes: int
+    merged: int = 1  # as of :class:`Load`; 1 = nothing is
+    warm_seconds: float = 0.5  # flat out, before the first window: not counted
+    settle_seconds: float = 1.0  # before memory is read
+    tries: int = 3  # of a window that cannot be believed: on a shared machine others come and go
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What became of one subject before one audience under one load."""
+
+    subject: str
+    audience: Audience
+    load: Load
+    windows: tuple[Window, ...]
+    result: Result | None  # None: it cannot be believed
+
+
+@dataclass(slots=True)
+class Findings:
+    """Filled as it goes."""
+
+    windows: dict[tuple[str, Audience, Load], list[Window]] = field(default_factory=dict)
+    memories: dict[tuple[str, Audience], list[Memory]] = field(default_factory=dict)
+
+    def rows(self, wanted: int) -> list[Row]:
+        """In the order they were measured; ``wanted``: windows that each needs."""
+        return [Row(*key, tuple(windows), result(windows, wanted=wanted)) for key, windows in self.windows.items()]
+
+    def memory(self) -> dict[tuple[str, Audience], Memory]:
+        """The medians."""
+        return {
+            key: Memory(median(each.process_kb for each in found), median(each.kernel_kb for each in found))
+            for key, found in self.memories.items()
+        }
+
+
+class Runner:
+    """Measures on two cores: the first that it may use is the server's, the last is the clients' and its own."""
+
+    def __init__(self, *, plan: Plan, scratch: Path, say: Say) -> None:
+        """Compiles what it needs. Raises :class:`compiler.NoCompiler`."""
+        cores = machine.cores()
+        self._server_core, self._clients_core = cores[0], cores[-1]
+        self._plan = plan
+        self._scratch = scratch
+        self._say = say
+        self._loop = compiler.build("send_loop", scratch)
+        self._load_client = compiler.build("load_client", scratch)
+        self.findings = Findings()
+
+    def run(self) -> None:
+        """All of it. Raises :class:`benchmarks.program.ProgramFailed` or :class:`benchmarks.pusher.PushFailed`."""
+        plan, everywhere = self._plan, os.sched_getaffinity(0)
+        os.sched_setaffinity(0, {self._clients_core})
+        try:
+            for number in range(plan.runs):
+                for audience in plan.audiences:
+                    for name in plan.subjects:
+                        self._measure(name, audience, f"run {number + 1} of {plan.runs}")
+        finally:
+            os.sched_setaffinity(0, everywhere)
+
+    def _measure(self, name: str, audience: Audience, where: str) -> None:
+        title = f"{where}, {audience}, {name}"
+        self._say(f"{title}: connecting")
+        plan = self._plan
+        server = subject.start(name, audience=audience, core=self._server_core, scratch=self._scratch, loop=self._loop)
+        clients: LoadClient | None = None
+        try:
+            before = machine.process_kb(server.program.pid), machine.kernel_kb()
+            clients = LoadClient(
+                self._load_client,
+                audience=audience,
+                port=server.port,
+                core=self._clients_core,
+                log=self._scratch / "clients.log",
+            )
+            server.ready()
+            time.sleep(plan.settle_seconds)
+            after = machine.process_kb(server.program.pid), machine.kernel_kb()
+            memory = Memory(*((late - early) / audience.connections for early, late in zip(before, after, strict=True)))
+            self.findings.memories.setdefault((name, audience), []).append(memory)
+            self._windows(server, clients, audience, name, title)
+        finally:
+            if clients is not None:
+                clients.end()
+            server.end()
+
+    def _windows(self, server: subject.Subject, clients: LoadClient, audience: Audience, name: str, title: str) -> None:
+        plan = self._plan
+        for load in loads(audience.connections, seconds=plan.seconds, body_bytes=plan.body_bytes, merged=plan.merged):
+            warm = replace(load, rate=0, seconds=plan.warm_seconds)
+            self._window(server, clients, audience, warm, f"{title}: warming")
+            for number in range(plan.windows):
+                where = f"{title}, {load}, {number + 1} of {plan.windows}"
+                for _ in range(plan.tries):
+                    window = self._window(server, clients, audience, load, where)
+                    self.findings.windows.setdefault((name, audience, load), []).append(window)
+                    refusals = window.refusals
+                    said = "; ".join(refusals) if refusals else f"{window.us_per_delivery:.2f} µs a delivery"
+                    self._say(f"{where}: {said}")
+                    if not refusals:
+                        break
+
+    def _window(
+        self, server: subject.Subject, clients: LoadClient, audience: Audience, load: Load, where: str
+    ) -> Window:
+        def tick() -> None:
+            self._say(f"{where}: {clients.look().packets:,} deliveries")
+
+        def spent() -> tuple[float, ...]:
+            return (
+                time.monotonic(),
+                server.program.cpu_seconds,
+                clients.cpu_seconds + time.process_time(),
+                machine.busy_seconds(self._server_core),
+                machine.busy_seconds(self._clients_core),
+            )
+
+        clients.begin()
+        before = spent()
+        sent = server.send(load, tick)
+        counted = clients.drain(sent.messages * audience.connections, tick)
+        seconds, ours, theirs, server_core, clients_core = (
+            late - early for early, late in zip(before, spent(), strict=True)
+        )
+        return Window(
+            connections=audience.connections,
+            rate=load.rate,
+            asked_seconds=load.seconds,
+            messages=sent.messages,
+            waited=sent.waited,
+            seconds=seconds,
+            server_seconds=ours,
+            clients_seconds=theirs,
+            others_on_server_core=max(0.0, server_core - ours),
+            others_on_clients_core=max(0.0, clients_core - theirs),
+            counted=counted,
+        )

@@ -1,0 +1,79 @@
+"""A whole run, small. What is tested is the counting; figures of so little prove nothing."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import ClassVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.case import SUBJECTS, Audience
+from benchmarks.run import Findings, Plan, Runner
+
+AUDIENCES = (Audience("tcp", 20), Audience("websocket", 20))
+
+
+class RunTests(SynchronousTestCase):
+    """Twenty clients by each transport."""
+
+    findings: ClassVar[Findings]
+    said: ClassVar[list[str]]
+    cores: ClassVar[set[int]]  # of this process before it
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.said = []
+        plan = Plan(
+            subjects=SUBJECTS,
+            audiences=AUDIENCES,
+            seconds=0.2,
+            windows=1,
+            runs=1,
+            body_bytes=100,
+            merged=5,
+            warm_seconds=0.02,
+            settle_seconds=0.1,
+            tries=1,
+        )
+        with tempfile.TemporaryDirectory(prefix="imd-bench-test-") as scratch:
+            runner = Runner(plan=plan, scratch=Path(scratch), say=cls.said.append)
+            cls.cores = os.sched_getaffinity(0)
+            runner.run()
+        cls.findings = runner.findings
+
+    def test_everything_arrives(self) -> None:
+        """What a subject says that it sent is what each client was sent, by each transport, under each load."""
+        self.assertEqual(len(self.findings.windows), len(SUBJECTS) * len(AUDIENCES) * 3)
+        for (name, audience, load), windows in self.findings.windows.items():
+            for window in windows:
+                with self.subTest(subject=name, audience=str(audience), load=str(load)):
+                    self.assertGreater(window.messages, 0)
+                    self.assertEqual(window.counted.packets, window.messages * 20)
+                    self.assertEqual((window.counted.fewest, window.counted.most), (window.messages,) * 2)
+                    self.assertEqual(window.counted.gone, 0)
+
+    def test_latency_is_measured(self) -> None:
+        """From the timestamp in the body: above nothing, below the time of the test."""
+        for windows in self.findings.windows.values():
+            counted = windows[0].counted
+            self.assertLess(0, counted.p50_ms)
+            self.assertLessEqual(counted.p50_ms, counted.p99_ms)
+            self.assertLessEqual(counted.p99_ms, counted.max_ms)
+            self.assertLess(counted.max_ms, 20_000)
+
+    def test_rows_and_memory(self) -> None:
+        """One of each for the report, in the order of the run."""
+        rows = self.findings.rows(1)
+        self.assertEqual([row.subject for row in rows[::3]], list(SUBJECTS) * 2)
+        self.assertEqual(list(self.findings.memory()), [(name, each) for each in AUDIENCES for name in SUBJECTS])
+
+    def test_progress(self) -> None:
+        """It is said what is being done, of how much."""
+        self.assertIn("run 1 of 1, tcp × 20, imd: connecting", self.said)
+        self.assertTrue(
+            any(line.startswith("run 1 of 1, websocket × 20, write, flat out, 1 of 1: ") for line in self.said)
+        )
+
+    def test_the_runner_leaves_its_core(self) -> None:
+        """It pins itself for the run only."""
+        self.assertEqual(os.sched_getaffinity(0), self.cores)
