@@ -50,8 +50,9 @@ def text(rows: Sequence[Row], memory: Mapping[tuple[str, Audience], Memory]) -> 
 def _line(row: Row, ratio: float | None) -> str:
     found = row.result
     if found is None:
-        why = dict.fromkeys(refusal for window in row.windows for refusal in window.refusals)
-        return f"{NAMES[row.subject]:<18}refused: {'; '.join(why)}"
+        refusals = [window.refusals for window in row.windows if window.refusals]
+        count = f"{len(refusals)} of {len(row.windows)} windows"
+        return f"{NAMES[row.subject]:<18}refused: {count}, the last because {'; '.join(refusals[-1])}"
     cells = (
         f"{found.us_per_delivery:.2f}",
         f"{100 * found.spread:.0f}",

@@ -273,6 +273,7 @@ def words(source: Source) -> Iterator[tuple[int, str]]:
 
 
 LAWS = (rows, purity, reactor, names, lengths, state, changes, words)
+LAWS_OF_BENCHMARKS = (names, lengths, state, changes, words)  # of processes of their own, which stand beside the rows
 
 
 def faults(path: str, text: str) -> list[Fault]:
@@ -312,6 +313,18 @@ class HouseTests(SynchronousTestCase):
         sources = _files("imd")
         self.assertGreater(len(sources), 10)
         found = [str(fault) for path, text in sources.items() for fault in faults(path, text)]
+        self.assertEqual(found, [], "\n" + "\n".join(found))
+
+    def test_benchmarks_keep_the_law(self) -> None:
+        """No file of benchmarks/ breaks a rule that is not about the rows."""
+        sources = [Source(path, text) for path, text in _files("benchmarks").items()]
+        self.assertGreater(len(sources), 10)
+        found = [
+            str(Fault(source.path, line, said))
+            for source in sources
+            for law in LAWS_OF_BENCHMARKS
+            for line, said in law(source)
+        ]
         self.assertEqual(found, [], "\n" + "\n".join(found))
 
     def test_every_file_has_its_test(self) -> None:

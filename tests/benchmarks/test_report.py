@@ -51,7 +51,7 @@ class ReportTests(SynchronousTestCase):
         (refused,) = (line for line in lines if line.startswith("transport.write"))
         self.assertEqual(
             refused.partition("refused: ")[2],
-            "the clients' core was 98% busy: they may be what was measured; 2 clients lost their connection",
+            "2 of 2 windows, the last because 2 clients lost their connection",
         )
         (memory,) = (line for line in lines if line.startswith("imd comet") and "tcp" in line)
         self.assertEqual(memory.split()[-2:], ["2.50", "8.00"])

@@ -1,0 +1,84 @@
+"""Pushes by RPC, against a comet that answers what a test says."""
+
+import threading
+from collections.abc import Callable
+
+import zmq
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.case import Load
+from benchmarks.load_client import ROOM
+from benchmarks.pusher import Pusher, PushFailed
+from imd.protocol import rpc
+from imd.protocol.packet import walk
+
+Reply = tuple[bytes, bytes]  # status, body
+GOOD = (b"\0\0", rpc.dump(rpc.Outcomes((rpc.Outcome(delivered=3),))))
+
+
+class PusherTests(SynchronousTestCase):
+    """Three clients are in the room."""
+
+    def setUp(self) -> None:
+        self.batches: list[rpc.Batch] = []
+        self.under_way: list[int] = []  # how many waited when one was answered
+        self.context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self.router = self.context.socket(zmq.ROUTER)
+        self.router.setsockopt(zmq.LINGER, 0)
+        self.addCleanup(self.context.destroy)
+        self.router.bind("tcp://127.0.0.1:*")
+        endpoint = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
+        self.pusher = Pusher(endpoint, server="bench", boot=5, connections=3)
+        self.addCleanup(self.pusher.close)
+
+    def answer(self, reply: Callable[[], Reply]) -> None:
+        """Until half a second passes without a push; each after a moment in which more may come."""
+
+        def comet() -> None:
+            waiting: list[list[bytes]] = []
+            while waiting or self.router.poll(500):
+                while self.router.poll(5):
+                    waiting.append(self.router.recv_multipart())
+                self.under_way.append(len(waiting))
+                peer, number, method, _budget, body = waiting.pop(0)
+                assert method == b"push"
+                batch = rpc.load(rpc.Batch, body)
+                assert isinstance(batch, rpc.Batch)
+                self.batches.append(batch)
+                self.router.send_multipart([peer, number, *reply()])
+
+        thread = threading.Thread(target=comet, daemon=True)
+        thread.start()
+        self.addCleanup(thread.join)
+
+    def test_paced(self) -> None:
+        """So many in the time, each a packet of its own to the room, of the size asked for."""
+        self.answer(lambda: GOOD)
+        self.assertEqual(self.pusher.send(Load(50, 0.2, 100), lambda: None), 10)
+        items = [item for batch in self.batches for item in batch.items]
+        self.assertEqual({(item.kind, item.room) for item in items}, {(rpc.Kind.ROOM, ROOM)})
+        self.assertEqual([len(packet.body) for item in items for packet in walk(item.packets)], [100] * 10)
+
+    def test_flat_out(self) -> None:
+        """One is answered, the next is under way: never a third, which would be merged."""
+        self.answer(lambda: GOOD)
+        self.assertEqual(self.pusher.send(Load(0, 0.1, 8), lambda: None), len(self.batches))
+        self.assertEqual(max(self.under_way), 2)
+
+    def test_flat_out_merged(self) -> None:
+        """As many more as may be merged."""
+        self.answer(lambda: GOOD)
+        self.pusher.send(Load(0, 0.1, 8, merged=20), lambda: None)
+        self.assertEqual(max(self.under_way), 40)
+
+    def test_not_everybody_was_sent_it(self) -> None:
+        """A push that is dropped ends the run: what is cheap because it was not done is no figure."""
+        self.answer(lambda: (b"\0\0", rpc.dump(rpc.Outcomes((rpc.Outcome(delivered=2, dropped=(("slow", 1),)),)))))
+        with self.assertRaisesRegex(PushFailed, "2 of 3 were sent a push: dropped .*slow"):
+            self.pusher.send(Load(0, 0.05, 8), lambda: None)
+
+    def test_refused(self) -> None:
+        """With the comet's words."""
+        self.answer(lambda: (b"\0\x01", b"not here"))
+        with self.assertRaisesRegex(PushFailed, "not here"):
+            self.pusher.send(Load(0, 0.05, 8), lambda: None)
