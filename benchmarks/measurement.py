@@ -6,7 +6,10 @@ from statistics import median
 
 from benchmarks.load_client import Counted
 
-MAX_GENERATOR_BUSY = 0.9  # of its core: beyond it, the clients may have been what was measured
+MAX_CLIENTS_BUSY = 0.9  # of their core, at a pace: beyond it, they add to the latency
+MAX_JOINED = (
+    1.2  # packets a read, unless some are merged: beyond it, the clients fell behind, and what is joined costs less
+)
 MIN_SERVER_BUSY = 0.9  # of its core, flat out: below it, something else was what was measured
 MIN_PACE = 0.98  # of the messages that were asked for
 MAX_WAITED = 0.001  # of all sends: beyond it, the clients were too slow
@@ -21,6 +24,7 @@ class Window:
 
     connections: int
     rate: float  # messages a second that were asked for; 0 = flat out
+    merged: int  # messages that a write might hold
     asked_seconds: float
     messages: int  # that were sent to everybody
     waited: int  # sends that found a socket full
@@ -52,6 +56,11 @@ class Window:
         return self.clients_seconds / self.seconds
 
     @property
+    def joined(self) -> float:
+        """Packets that a client read at once."""
+        return self.counted.packets / max(1, self.counted.reads)
+
+    @property
     def refusals(self) -> list[str]:
         """Why it proves nothing; empty when it does."""
         found = []
@@ -62,8 +71,10 @@ class Window:
             found.append(f"{counted.packets:,} packets arrived, not {self.deliveries:,}")
         if counted.gone:
             found.append(f"{counted.gone} clients lost their connection")
-        if self.clients_busy > MAX_GENERATOR_BUSY:
-            found.append(f"the clients' core was {self.clients_busy:.0%} busy: they may be what was measured")
+        if self.rate and self.clients_busy > MAX_CLIENTS_BUSY:
+            found.append(f"the clients' core was {self.clients_busy:.0%} busy")
+        if self.merged == 1 and self.joined > MAX_JOINED:
+            found.append(f"the clients fell behind: {self.joined:.1f} packets a read")
         if self.waited > MAX_WAITED * self.deliveries:
             found.append(f"{self.waited:,} sends waited for the clients")
         if self.rate and self.messages < MIN_PACE * self.rate * self.asked_seconds:
@@ -107,7 +118,7 @@ def result(windows: Sequence[Window], *, wanted: int) -> Result | None:
         max_ms=max(window.counted.max_ms for window in good),
         server_busy=median(window.server_busy for window in good),
         clients_busy=median(window.clients_busy for window in good),
-        joined=median(window.counted.packets / max(1, window.counted.reads) for window in good),
+        joined=median(window.joined for window in good),
     )
 
 

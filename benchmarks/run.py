@@ -154,6 +154,7 @@ class Runner:
         return Window(
             connections=audience.connections,
             rate=load.rate,
+            merged=load.merged,
             asked_seconds=load.seconds,
             messages=sent.messages,
             waited=sent.waited,

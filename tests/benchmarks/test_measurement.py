@@ -32,10 +32,16 @@ class WindowTests(SynchronousTestCase):
         self.assertEqual((empty.us_per_delivery, empty.refusals), (0.0, ["nothing was sent"]))
 
     def test_the_generator_was_the_bottleneck(self) -> None:
-        """Its core was full, or sockets were."""
-        self.refused("clients' core was 95% busy", clients_seconds=1.9)
-        self.refused("waited", waited=501)
-        self.assertEqual(window(waited=500, clients_seconds=1.8).refusals, [])
+        """Sockets were full, or more came than it read one by one; at a pace, its core was full."""
+        self.refused("501 sends waited", waited=501)
+        self.refused("fell behind: 1.2 packets a read", reads=410_000)
+        self.refused("clients' core was 95% busy", clients_seconds=1.9, rate=2_500)
+        self.assertEqual(window(waited=500, clients_seconds=1.9, reads=420_000).refusals, [])
+        self.assertEqual(window(clients_seconds=1.8, rate=2_500).refusals, [])
+
+    def test_what_is_merged_is_read_at_once(self) -> None:
+        """Then that says nothing about the clients."""
+        self.assertEqual(window(merged=20, reads=25_000).refusals, [])
 
     def test_flat_out_is_flat_out(self) -> None:
         """A server that waited was not measured at its limit; a paced one waits."""
@@ -73,11 +79,11 @@ class ResultTests(SynchronousTestCase):
         assert found is not None
         self.assertAlmostEqual(found.us_per_delivery, 3.9)
         self.assertAlmostEqual(found.spread, 0.2 / 3.9)
-        self.assertEqual((found.windows, found.p99_ms, found.max_ms, found.joined), (3, 5, 20, 1.25))
+        self.assertEqual((found.windows, found.p99_ms, found.max_ms, found.joined), (3, 5, 20, 1.0))
 
     def test_refused_windows_do_not_count(self) -> None:
         """Neither in the median, nor among those that are needed."""
-        good, bad = window(), window(clients_seconds=2, server_seconds=1.0)
+        good, bad = window(), window(gone=1, server_seconds=1.0)
         found = result([bad, good, bad, good], wanted=2)
         assert found is not None
         self.assertEqual((found.windows, found.us_per_delivery), (2, good.us_per_delivery))
