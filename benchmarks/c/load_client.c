@@ -17,6 +17,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +26,10 @@
 #include "process.h"
 
 enum { READ_BYTES = 1 << 16, FIRST_PUSH = 1000, EVENTS = 1024 };
+
+/* A client that keeps up would sleep after each packet and be woken by the next one, at the sender's cost: a microsecond that no
+   client on another machine asks for. So it looks a few thousand times a second, and finds many at once. That is the error of a latency. */
+enum { LOOK_NS = 150 * 1000, FEW_EVENTS = 256 };
 
 enum stage { UPGRADING, AUTHENTICATING, IN, GONE };
 
@@ -68,7 +73,7 @@ static void open_one(struct connection *one, int port, int sources) {
     uint32_t source = INADDR_LOOPBACK + (1 << 16) + number % sources; /* from 127.1.0.1 up */
     struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(source)};
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    /* Edges: told of once, a socket is not looked at again until more comes. That saves a fifth of the clients' time. */
+    /* Edges: told of once, a socket is not looked at again until more comes. */
     struct epoll_event wanted = {.events = EPOLLIN | EPOLLET, .data.ptr = one};
 
     one->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -202,6 +207,7 @@ int main(int argc, char **argv) {
     if (!port || count < 1 || sources < 1 || handshakes < 1 || strlen(room) > 255)
         fail("load_client --port P [--connections N] ...: see its source");
     stay_on(number(argc, argv, "core", -1));
+    prctl(PR_SET_TIMERSLACK, 1);
     need_files(count);
     setvbuf(stdout, NULL, _IOLBF, 0);
     connections = calloc(count, sizeof *connections);
@@ -222,5 +228,7 @@ int main(int argc, char **argv) {
                     ;
             else
                 command_received();
+        if (in == count && ready < FEW_EVENTS)
+            nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
     }
 }
