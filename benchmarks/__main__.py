@@ -47,6 +47,9 @@ class Progress:
 @click.option("--subject", "subjects", multiple=True, type=click.Choice(SUBJECTS), default=SUBJECTS, show_default=True)
 @click.option("--seconds", default=2.0, show_default=True, help="Of one window.")
 @click.option("--windows", default=3, show_default=True, help="Of each case in one run.")
+@click.option(
+    "--patience", default=120.0, show_default=True, help="Seconds, in all, to wait for others to leave the cores."
+)
 @click.option("--runs", default=1, show_default=True, help="Of everything.")
 @click.option("--body-bytes", type=click.IntRange(min=8, max=4096), default=100, show_default=True)
 @click.option(
@@ -64,6 +67,7 @@ def main(
     seconds: float,
     windows: int,
     runs: int,
+    patience: float,
     body_bytes: int,
     merged: int,
     json_path: Path | None,
@@ -80,6 +84,7 @@ def main(
         runs=runs,
         body_bytes=body_bytes,
         merged=merged,
+        patience_seconds=patience,
     )
     progress = Progress()
     with tempfile.TemporaryDirectory(prefix="imd-bench-") as scratch:

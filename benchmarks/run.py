@@ -10,7 +10,9 @@ from statistics import median
 from benchmarks import compiler, machine, subject
 from benchmarks.case import Audience, Load, loads
 from benchmarks.load_client import LoadClient
-from benchmarks.measurement import Memory, Result, Window, result
+from benchmarks.measurement import MAX_OTHERS, Memory, Result, Window, result
+
+QUIET_LOOK_SECONDS = 0.3  # how long the cores must have been quiet before a window
 
 Say = Callable[[str], None]
 
@@ -29,6 +31,7 @@ class Plan:
     warm_seconds: float = 0.5  # flat out, before the first window: not counted
     settle_seconds: float = 1.0  # before memory is read
     tries: int = 3  # of a window that cannot be believed: on a shared machine others come and go
+    patience_seconds: float = 120.0  # in all, that is waited for others to leave the cores alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ class Runner:
         self._say = say
         self._loop = compiler.build("send_loop", scratch)
         self._load_client = compiler.build("load_client", scratch)
+        self._patience_seconds = plan.patience_seconds  # what is left of it
         self.findings = Findings()
 
     def run(self) -> None:
@@ -121,6 +125,7 @@ class Runner:
             for number in range(plan.windows):
                 where = f"{title}, {load}, {number + 1} of {plan.windows}"
                 for _ in range(plan.tries):
+                    self._wait_for_quiet(where)
                     window = self._window(server, clients, audience, load, where)
                     self.findings.windows.setdefault((name, audience, load), []).append(window)
                     refusals = window.refusals
@@ -128,6 +133,20 @@ class Runner:
                     self._say(f"{where}: {said}")
                     if not refusals:
                         break
+
+    def _wait_for_quiet(self, where: str) -> None:
+        """Until others leave both cores alone; not longer than patience lasts."""
+        while self._patience_seconds > 0:
+            before = self._busy()
+            time.sleep(QUIET_LOOK_SECONDS)
+            busiest = max(late - early for early, late in zip(before, self._busy(), strict=True)) / QUIET_LOOK_SECONDS
+            if busiest <= MAX_OTHERS:
+                return
+            self._patience_seconds -= QUIET_LOOK_SECONDS
+            self._say(f"{where}: waiting for others, who have {busiest:.0%} of a core")
+
+    def _busy(self) -> tuple[float, float]:
+        return machine.busy_seconds(self._server_core), machine.busy_seconds(self._clients_core)
 
     def _window(
         self, server: subject.Subject, clients: LoadClient, audience: Audience, load: Load, where: str
@@ -140,8 +159,7 @@ class Runner:
                 time.monotonic(),
                 server.program.cpu_seconds,
                 clients.cpu_seconds + time.process_time(),
-                machine.busy_seconds(self._server_core),
-                machine.busy_seconds(self._clients_core),
+                *self._busy(),
             )
 
         clients.begin()

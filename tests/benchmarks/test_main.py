@@ -16,7 +16,20 @@ class MainTests(SynchronousTestCase):
     def test_figures_or_refusals(self) -> None:
         """A table, JSON with every window, and exit status 3 when a result cannot be believed."""
         path = Path(self.mktemp())
-        words = ["-n", "5", "--transport", "tcp", "--subject", "loop", "--seconds", "0.05", "--windows", "1"]
+        words = [
+            "-n",
+            "5",
+            "--transport",
+            "tcp",
+            "--subject",
+            "loop",
+            "--seconds",
+            "0.05",
+            "--windows",
+            "1",
+            "--patience",
+            "0",
+        ]
         done = CliRunner().invoke(main, [*words, "--json", str(path)])
         said = json.loads(path.read_text())
         refused = any(each["result"] is None for each in said["results"])

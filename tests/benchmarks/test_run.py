@@ -34,6 +34,7 @@ class RunTests(SynchronousTestCase):
             warm_seconds=0.02,
             settle_seconds=0.1,
             tries=1,
+            patience_seconds=0,
         )
         with tempfile.TemporaryDirectory(prefix="imd-bench-test-") as scratch:
             runner = Runner(plan=plan, scratch=Path(scratch), say=cls.said.append)
