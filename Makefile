@@ -1,6 +1,6 @@
 # What README.md and CONTRIBUTING.md tell people to type. `make` alone explains.
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate stalled resume-storm kill-matrix lint format tox dev test-needs clean
+.PHONY: help run test bench simulate stalled resume-storm kill-matrix lint format tox dev test-needs clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -26,6 +26,7 @@ help:
 	@echo 'make kill-matrix  each process killed and stopped under load; CLIENTS=100, VICTIMS="comet Redis" for less'
 	@echo 'make stalled   one of CLIENTS=10000 clients does not read: the others, and memory'
 	@echo 'make resume-storm  CLIENTS=10000 clients come back at once: how long it takes, and what Redis has to do'
+	@echo 'make bench   what a delivery and a connection cost, in under five minutes; docs/benchmarks.md'
 	@echo 'make lint    ruff, mypy --strict and the rules of the house (tests/test_architecture.py)'
 	@echo 'make format  let ruff put the code into shape'
 	@echo 'make tox     the tests on every Python from 3.11 to 3.13 that is here; ENVS=py313 for one'
@@ -53,6 +54,9 @@ stalled: $(VENV)/.installed-dev test-needs
 
 resume-storm: $(VENV)/.installed-dev test-needs
 	CLIENTS=$(CLIENTS) $(VENV)/bin/python -m pytest -s tests/system/test_resume_storm.py $(ARGS)
+
+bench: $(VENV)/.installed
+	@$(VENV)/bin/python -m benchmarks $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .

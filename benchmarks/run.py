@@ -136,6 +136,7 @@ class Runner:
 
     def _wait_for_quiet(self, where: str) -> None:
         """Until others leave both cores alone; not longer than patience lasts."""
+        said = False
         while self._patience_seconds > 0:
             before = self._busy()
             time.sleep(QUIET_LOOK_SECONDS)
@@ -143,7 +144,9 @@ class Runner:
             if busiest <= MAX_OTHERS:
                 return
             self._patience_seconds -= QUIET_LOOK_SECONDS
-            self._say(f"{where}: waiting for others, who have {busiest:.0%} of a core")
+            if not said:
+                said = True
+                self._say(f"{where}: waiting for others, who have {busiest:.0%} of a core")
 
     def _busy(self) -> tuple[float, float]:
         return machine.busy_seconds(self._server_core), machine.busy_seconds(self._clients_core)
