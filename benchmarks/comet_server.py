@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import sys
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from twisted.logger import globalLogBeginner, textFileLogObserver
 
@@ -93,7 +93,8 @@ def main() -> None:
         "admin.listen": "127.0.0.1:0",
         "log.level": "warn",
     }
-    options = Options()
+    options: Any = Options()
+    options.parent = {"logger": "below"}  # as twistd's: else a log file is made here
     options.parseOptions([word for key, value in settings.items() for word in ("--set", f"{key}={value}")])
     daemon = launch(options, lambda process: parts(process, arguments.rpc))
     globalLogBeginner.beginLoggingTo([textFileLogObserver(sys.stderr)], redirectStandardIO=False)

@@ -8,6 +8,7 @@ from typing import ClassVar
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.case import SUBJECTS, Audience
+from benchmarks.program import ROOT
 from benchmarks.run import Findings, Plan, Runner
 
 AUDIENCES = (Audience("tcp", 20), Audience("websocket", 20))
@@ -18,6 +19,7 @@ class RunTests(SynchronousTestCase):
 
     findings: ClassVar[Findings]
     said: ClassVar[list[str]]
+    logs: ClassVar[set[Path]]  # in the repository's root before it
     cores: ClassVar[set[int]]  # of this process before it
 
     @classmethod
@@ -36,6 +38,7 @@ class RunTests(SynchronousTestCase):
             tries=1,
             patience_seconds=0,
         )
+        cls.logs = set(ROOT.glob("*.log"))
         with tempfile.TemporaryDirectory(prefix="imd-bench-test-") as scratch:
             runner = Runner(plan=plan, scratch=Path(scratch), say=cls.said.append)
             cls.cores = os.sched_getaffinity(0)
@@ -74,6 +77,10 @@ class RunTests(SynchronousTestCase):
         self.assertTrue(
             any(line.startswith("run 1 of 1, websocket × 20, write, flat out, 1 of 1: ") for line in self.said)
         )
+
+    def test_nothing_is_left(self) -> None:
+        """Logs go into the scratch directory."""
+        self.assertEqual(set(ROOT.glob("*.log")), self.logs)
 
     def test_the_runner_leaves_its_core(self) -> None:
         """It pins itself for the run only."""
