@@ -57,6 +57,22 @@ class Sink(Protocol):
     def send(self, data: bytes, /) -> int:
         """How many of the bytes the kernel took. Raises ``OSError`` when it takes none: for now, or for ever."""
 
+    def fileno(self) -> int:
+        """Its descriptor; -1 once it is closed."""
+
+
+class Battery(Protocol):
+    """Sinks that get the same bytes. Thrown away, and made anew of those that are left, when one of them pauses or goes: a
+    descriptor may be all that it knows of a sink, and a closed one's number is soon another client's."""
+
+    def fire(self, data: bytes, /) -> list[tuple[int, int]]:
+        """Send to each. Answers those that did not take all: the place in the sequence it was made of, and how many bytes were
+        taken. Never raises ``OSError``, and ends nobody: whoever writes the rest to the connection finds what is wrong."""
+
+
+# Makes a battery: a loop in Python, or a better one where there is one. No sink twice.
+Arm = Callable[[Sequence[Sink]], Battery]
+
 
 class Connection(Protocol):
     """What a session needs of a client's transport. Bytes given to ``write`` are ready for the socket."""

@@ -106,6 +106,9 @@ class FakeSink:
         self.taken.append(part)
         return len(part)
 
+    def fileno(self) -> int:
+        return -1  # nothing of the kernel's is behind it
+
 
 class FakeLogic:
     """Answers at once: everybody is let in as asked. ``held`` methods wait for :meth:`release`, ``failing`` ones fail."""
