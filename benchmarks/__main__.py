@@ -1,107 +1,49 @@
-"""``python -m benchmarks``: what it takes to measure, and where the figures go."""
+"""``python -m benchmarks``: the commands, each in a module of its own that is loaded when it is asked for."""
 
-import json
-import sys
-import tempfile
-import time
-from pathlib import Path
+from collections.abc import Mapping
+from importlib import import_module
 
 import click
 
-from benchmarks import machine, report
-from benchmarks.case import SUBJECTS, TRANSPORTS, audiences
-from benchmarks.compiler import NoCompiler
-from benchmarks.program import ProgramFailed
-from benchmarks.pusher import PushFailed
-from benchmarks.run import Plan, Runner
+# A command's name -> the module that has it, as ``command``. Add yours here.
+COMMANDS: Mapping[str, str] = {
+    "short": "benchmarks.short",
+    "fanout": "benchmarks.fanout",
+}
+DEFAULT = "short"
 
 
-class Progress:
-    """On stderr: one line that changes on a terminal, else a line a step."""
+class Commands(click.Group):
+    """Without a command's name it is the short set, which takes the options then."""
 
-    def __init__(self) -> None:
-        self._began = time.monotonic()
-        self._changes = sys.stderr.isatty()
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+            args = [DEFAULT, *args]
+        return super().parse_args(ctx, args)
 
-    def __call__(self, words: str) -> None:
-        line = f"[{time.monotonic() - self._began:4.0f} s] {words}"
-        print(
-            f"\r\033[K{line[:160]}" if self._changes else line,
-            end="" if self._changes else "\n",
-            file=sys.stderr,
-            flush=True,
-        )
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
 
-    def end(self) -> None:
-        if self._changes:
-            print(file=sys.stderr)
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name]).command
+        return command
 
 
-@click.command()
-@click.option(
-    "--connections", "-n", multiple=True, type=click.IntRange(min=1), default=(1_000, 10_000), show_default=True
-)
-@click.option(
-    "--transport", "transports", multiple=True, type=click.Choice(TRANSPORTS), default=TRANSPORTS, show_default=True
-)
-@click.option("--subject", "subjects", multiple=True, type=click.Choice(SUBJECTS), default=SUBJECTS, show_default=True)
-@click.option("--seconds", default=2.0, show_default=True, help="Of one window.")
-@click.option("--windows", default=3, show_default=True, help="Of each case in one run.")
-@click.option(
-    "--patience", default=120.0, show_default=True, help="Seconds, in all, to wait for others to leave the cores."
-)
-@click.option("--runs", default=1, show_default=True, help="Of everything.")
-@click.option("--body-bytes", type=click.IntRange(min=8, max=4096), default=100, show_default=True)
-@click.option(
-    "--merged",
-    type=click.IntRange(min=1, max=100),
-    default=1,
-    show_default=True,
-    help="Flat out with merging too: messages a write.",
-)
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every window here.")
-def main(
-    connections: tuple[int, ...],
-    transports: tuple[str, ...],
-    subjects: tuple[str, ...],
-    seconds: float,
-    windows: int,
-    runs: int,
-    patience: float,
-    body_bytes: int,
-    merged: int,
-    json_path: Path | None,
-) -> None:
-    """Measure what a delivery to a room and an idle connection cost. Exits with 3 when a result cannot be believed."""
-    if len(machine.cores()) < 2:
-        raise click.ClickException("two cores are needed: one for the server, one for the clients")
-    chosen = [each for each in TRANSPORTS if each in transports]
-    plan = Plan(
-        subjects=subjects,
-        audiences=audiences(chosen, connections),
-        seconds=seconds,
-        windows=windows,
-        runs=runs,
-        body_bytes=body_bytes,
-        merged=merged,
-        patience_seconds=patience,
-    )
-    progress = Progress()
-    with tempfile.TemporaryDirectory(prefix="imd-bench-") as scratch:
-        try:
-            runner = Runner(plan=plan, scratch=Path(scratch), say=progress)
-            runner.run()
-        except (NoCompiler, ProgramFailed, PushFailed) as error:
-            raise click.ClickException(str(error)) from None
-        finally:
-            progress.end()
-    rows, memory = runner.findings.rows(windows * runs), runner.findings.memory()
-    print(report.text(rows, memory))
-    if json_path is not None:
-        json_path.write_text(json.dumps(report.values(rows, memory, machine.description()), indent=1) + "\n")
-    if any(row.result is None for row in rows):
-        sys.exit(3)
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """What imd costs, measured against the least that it could cost, on this machine.
+
+    \b
+    The main figures, in under five minutes:   python -m benchmarks
+    One question:                              python -m benchmarks fanout -n 1000 --transport tcp
+    What it can be asked:                      python -m benchmarks fanout --help
+
+    Two cores with nobody else on them, a C compiler and a hard file limit above the number of connections are needed. Exit
+    status: 0 measured, 3 some result cannot be believed (its reasons are in its place), 1 it failed, 2 asked for wrongly.
+    """
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="python -m benchmarks")

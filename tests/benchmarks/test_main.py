@@ -1,51 +1,33 @@
-"""The command."""
-
-import json
-from pathlib import Path
+"""The commands."""
 
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks import machine
-from benchmarks.__main__ import main
+from benchmarks.__main__ import COMMANDS, DEFAULT, main
 
 
 class MainTests(SynchronousTestCase):
     """``python -m benchmarks``."""
 
-    def test_figures_or_refusals(self) -> None:
-        """A table, JSON with every window, and exit status 3 when a result cannot be believed."""
-        path = Path(self.mktemp())
-        words = [
-            "-n",
-            "5",
-            "--transport",
-            "tcp",
-            "--subject",
-            "loop",
-            "--seconds",
-            "0.05",
-            "--windows",
-            "1",
-            "--patience",
-            "0",
-        ]
-        done = CliRunner().invoke(main, [*words, "--json", str(path)])
-        said = json.loads(path.read_text())
-        refused = any(each["result"] is None for each in said["results"])
-        self.assertEqual(done.exit_code, 3 if refused else 0, done.output)
-        self.assertIn("tcp × 5, flat out, 100 bytes", done.output)
-        self.assertEqual([each["rate"] for each in said["results"]], [20, 0])
-        self.assertTrue(all(each["windows"] for each in said["results"]))
-        self.assertEqual(said["machine"], machine.description())
+    def test_every_command_explains_itself(self) -> None:
+        """It is listed with a whole sentence, and says what can be asked for."""
+        listed = CliRunner().invoke(main, ["--help"]).output.partition("Commands:\n")[2]
+        self.assertEqual([line.split()[0] for line in listed.splitlines()], list(COMMANDS))
+        self.assertNotIn("...", listed)
+        for name in COMMANDS:
+            done = CliRunner().invoke(main, [name, "--help"])
+            self.assertEqual(done.exit_code, 0, done.output)
+            self.assertIn("--help", done.output)
 
-    def test_one_core(self) -> None:
-        """Clients on the server's core would be measured with it."""
-        self.patch(machine, "cores", lambda: [0])
-        done = CliRunner().invoke(main, [])
-        self.assertEqual(done.exit_code, 1)
-        self.assertIn("two cores are needed", done.output)
+    def test_without_a_command(self) -> None:
+        """It is the short set, whose options may be given."""
+        self.patch(machine, "cores", lambda: [0])  # it ends at once
+        for words in ([], ["--runs", "3"], [DEFAULT, "--runs", "3"]):
+            done = CliRunner().invoke(main, words)
+            self.assertEqual((done.exit_code, "two cores" in done.output), (1, True), done.output)
 
-    def test_no_room_for_a_timestamp(self) -> None:
-        """A body holds the time when it was sent."""
-        self.assertIn("8<=x<=4096", CliRunner().invoke(main, ["--body-bytes", "7"]).output)
+    def test_no_such_command(self) -> None:
+        """Said, with exit status 2."""
+        done = CliRunner().invoke(main, ["fan-out"])
+        self.assertEqual((done.exit_code, "No such command 'fan-out'" in done.output), (2, True))
