@@ -1,17 +1,20 @@
 /* The clients: many connections that authenticate as goim's do, join one room, and count what they are sent.
 
    load_client --port P [--connections N] [--transport tcp|websocket] [--room ID] [--sources S] [--core C] [--handshakes H]
+               [--keys PREFIX] [--heartbeat SECONDS]
 
    It connects from S addresses of 127/8, at most H handshakes at a time, and then says so on stdout, as it answers each line on
    stdin, by one line of JSON:
 
    begin    count from zero
    look     what was counted since
+   times    from send to receipt, since: [microseconds, packets] for each that occurred, so that several programs' can be added up
    quit     hang up
 
    Only pushes count: packets of operation 1000 and up. The first 8 bytes of their bodies are the nanoseconds of CLOCK_MONOTONIC
-   when they were sent; bodies that are shorter have no latency. It sends no heartbeats: a server must be patient for as long as
-   the run takes. */
+   when they were sent; bodies that are shorter have no latency. They take operation 1000 from whoever pushes to all. Without
+   --heartbeat they send none: a server must be patient for as long as the run takes. Their keys are PREFIX-0, PREFIX-1 and so
+   on: each program's must be its own. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -29,7 +32,7 @@ enum { READ_BYTES = 1 << 16, FIRST_PUSH = 1000, EVENTS = 1024 };
 
 /* A client that keeps up would sleep after each packet and be woken by the next one, at the sender's cost: a microsecond that no
    client on another machine asks for. So it looks a few thousand times a second, and finds many at once. That is the error of a latency. */
-enum { LOOK_NS = 150 * 1000, FEW_EVENTS = 256 };
+enum { LOOK_NS = 150 * 1000, FEW_EVENTS = 256, BEAT_MS = 100 };
 
 enum stage { UPGRADING, AUTHENTICATING, IN, GONE };
 
@@ -43,7 +46,7 @@ struct connection {
 
 static struct connection *connections;
 static int count, begun, in, gone, framed, epoll;
-static const char *room;
+static const char *room, *keys;
 static uint64_t packets, bytes, reads;
 static int64_t received_at; /* when the bytes in hand were read */
 static struct latency times;
@@ -57,8 +60,9 @@ static void put(struct connection *one, const void *data, size_t size) {
 static void authenticate(struct connection *one) {
     uint8_t packet[512];
     char body[400];
-    int size = snprintf(body, sizeof body, "{\"mid\":0,\"key\":\"load-%d\",\"room_id\":\"%s\",\"platform\":\"load\"}",
-                        (int)(one - connections), room);
+    int size = snprintf(body, sizeof body,
+                        "{\"mid\":0,\"key\":\"%s-%d\",\"room_id\":\"%s\",\"platform\":\"load\",\"accepts\":[%d]}", keys,
+                        (int)(one - connections), room, FIRST_PUSH);
     size_t used = framed ? put_frame(packet, HEADER_BYTES + size, 1) : 0;
     used += put_header(packet + used, OP_AUTH, size, 1);
     memcpy(packet + used, body, size);
@@ -90,6 +94,20 @@ static void open_one(struct connection *one, int port, int sources) {
         authenticate(one);
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, one->fd, &wanted))
         fail("epoll: %s", strerror(errno));
+}
+
+/* Op 2 of each connection every ``seconds``, spread evenly. ``began``: when they began to. */
+static void beat(int64_t began, int seconds) {
+    static int64_t beats;
+    int64_t due = (int64_t)((double)(now_ns() - began) / 1e9 / seconds * count);
+    uint8_t packet[2 * HEADER_BYTES];
+    size_t used = framed ? put_frame(packet, HEADER_BYTES, 1) : 0;
+    used += put_header(packet + used, OP_HEARTBEAT, 0, 0);
+    for (; beats < due; beats++) {
+        struct connection *one = &connections[beats % count];
+        if (one->stage == IN)
+            send(one->fd, packet, used, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
 }
 
 static void close_one(struct connection *one) {
@@ -182,6 +200,19 @@ static void look(void) {
            latency_percentile(&times, 0.99) / 1e3, latency_percentile(&times, 0.999) / 1e3, times.max / 1e3);
 }
 
+static void tell_times(void) {
+    const char *comma = "";
+    printf("{\"event\":\"times\",\"times\":[");
+    for (unsigned bucket = 0; bucket < BUCKETS; bucket++) {
+        if (times.buckets[bucket]) {
+            uint64_t top = top_of(bucket) < times.max ? top_of(bucket) : times.max;
+            printf("%s[%.1f,%lu]", comma, top / 1e3, times.buckets[bucket]);
+            comma = ",";
+        }
+    }
+    printf("]}\n");
+}
+
 static void command_received(void) {
     char line[256];
     ssize_t size = read(STDIN_FILENO, line, sizeof line);
@@ -191,20 +222,23 @@ static void command_received(void) {
         begin();
     else if (!strncmp(line, "look", 4))
         look();
+    else if (!strncmp(line, "times", 5))
+        tell_times();
     else
         fail("no such command: %.*s", (int)size, line);
 }
 
 int main(int argc, char **argv) {
     int port = number(argc, argv, "port", 0), sources = number(argc, argv, "sources", 250);
-    int handshakes = number(argc, argv, "handshakes", 128), said = 0;
+    int handshakes = number(argc, argv, "handshakes", 128), heartbeat = number(argc, argv, "heartbeat", 0);
     struct epoll_event events[EVENTS], commands = {.events = EPOLLIN, .data.ptr = NULL};
-    int64_t began = now_ns();
+    int64_t began = now_ns(), in_at = 0;
 
     count = number(argc, argv, "connections", 1000);
     framed = !strcmp(option(argc, argv, "transport", "tcp"), "websocket");
     room = option(argc, argv, "room", "live://bench");
-    if (!port || count < 1 || sources < 1 || handshakes < 1 || strlen(room) > 255)
+    keys = option(argc, argv, "keys", "load");
+    if (!port || count < 1 || sources < 1 || handshakes < 1 || heartbeat < 0 || strlen(room) > 255 || strlen(keys) > 31)
         fail("load_client --port P [--connections N] ...: see its source");
     stay_on(number(argc, argv, "core", -1));
     prctl(PR_SET_TIMERSLACK, 1);
@@ -217,11 +251,13 @@ int main(int argc, char **argv) {
     for (;;) {
         while (begun < count && begun - in < handshakes)
             open_one(&connections[begun++], port, sources);
-        if (in == count && !said) {
-            said = 1;
-            printf("{\"event\":\"in\",\"connections\":%d,\"seconds\":%.3f}\n", in, (now_ns() - began) / 1e9);
+        if (in == count && !in_at) {
+            in_at = now_ns();
+            printf("{\"event\":\"in\",\"connections\":%d,\"seconds\":%.3f}\n", in, (in_at - began) / 1e9);
         }
-        int ready = epoll_wait(epoll, events, EVENTS, -1);
+        if (in_at && heartbeat)
+            beat(in_at, heartbeat);
+        int ready = epoll_wait(epoll, events, EVENTS, heartbeat ? BEAT_MS : -1);
         for (int at = 0; at < ready; at++)
             if (events[at].data.ptr)
                 while (read_some(events[at].data.ptr))

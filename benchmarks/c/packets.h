@@ -8,6 +8,7 @@
 
 enum {
     HEADER_BYTES = 16,
+    OP_HEARTBEAT = 2,
     OP_AUTH = 7,
     OP_AUTH_REPLY = 8,
     OP_RAW = 9,
