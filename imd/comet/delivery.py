@@ -21,7 +21,7 @@ from imd.comet.policy import SlowPolicy
 from imd.comet.sweep import Sweep
 from imd.comet.tally import Tally
 from imd.errors import BadRequest, Overloaded, PeerUnavailable
-from imd.interfaces import Clock, Timer
+from imd.interfaces import Arm, Clock, Timer
 from imd.metrics import Metrics
 from imd.protocol.operation import Operation
 from imd.protocol.room_id import split_room_id
@@ -75,6 +75,7 @@ class Delivery:
         follower: Follower,
         now_ms: Callable[[], int],
         process: str,
+        arm: Arm,
     ) -> None:
         self._directory = directory
         self._clock = clock
@@ -85,7 +86,7 @@ class Delivery:
         self._follower = follower
         self._now_ms = now_ms
         self._process = process  # "comet/c1", for traces
-        self._fanout = Fanout(behind=follower.behind)
+        self._fanout = Fanout(behind=follower.behind, arm=arm)
         self._parcels: deque[Parcel] = deque()  # the first may be begun, the others wait
         self._joinable: dict[str, Parcel] = {}  # room -> the waiting parcel that a later item for it may join
         self._sweeps: set[Sweep] = set()

@@ -13,6 +13,7 @@ from imd.comet.position import Position, Stage
 from imd.comet.tally import Tally
 from imd.comet.volley import Volley
 from imd.errors import CloseReason, ProtocolError
+from imd.interfaces import Arm
 from imd.protocol.timeline import inbox_timeline
 
 ENDS = {Drop.SLOW_CONSUMER: CloseReason.SLOW_CONSUMER, Drop.FAULT: CloseReason.INTERNAL_ERROR}
@@ -25,11 +26,12 @@ class Fanout:
 
     _log = Logger()
 
-    __slots__ = ("_behind",)
+    __slots__ = ("_arm", "_behind")
 
-    def __init__(self, *, behind: Callable[[Channel, str, Position], None]) -> None:
+    def __init__(self, *, behind: Callable[[Channel, str, Position], None], arm: Arm) -> None:
         """``behind`` is told which channel lacks something of which timeline: its position there is BEHIND."""
         self._behind = behind
+        self._arm = arm
 
     def spread(self, load: Load, channels: Collection[Channel], tally: Tally) -> None:
         """Never raises: a channel that does is closed, and the others get theirs.
@@ -116,7 +118,7 @@ class Fanout:
         """Straight to the sockets, of those where that may be; to the others one by one."""
         others = channels
         if len(channels) > 1:
-            volley = Volley(load)
+            volley = Volley(load, arm=self._arm)
             others = volley.fill(channels)
             faults = sum([not self._finish(channel, rest, ending) for channel, rest in volley.fire()])
             tally.add(Fate.DELIVERED, len(channels) - len(others) - faults)

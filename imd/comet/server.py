@@ -25,7 +25,7 @@ from imd.comet.reservoir import Reservoir
 from imd.comet.session import Session
 from imd.comet.work import Work
 from imd.errors import BadRequest, CloseReason, ImdError, PeerUnavailable
-from imd.interfaces import Clock, Connection, LogicClient, Timer
+from imd.interfaces import Arm, Clock, Connection, LogicClient, Timer
 from imd.metrics import Metrics
 from imd.protocol.rpc import Batch, Outcomes
 
@@ -53,11 +53,12 @@ class Server:
         random: Callable[[], float],
         now_ms: Callable[[], int],
         limits: Limits,
+        arm: Arm,
         public: bool = False,
         refused: Callable[[ImdError], None] = lambda error: None,
     ) -> None:
-        """``random`` is from 0 to below 1, ``now_ms`` the date in ms since the epoch. ``public``: clients of other machines can
-        reach it. ``refused`` is told when logic says that it must not serve."""
+        """``random`` is from 0 to below 1, ``now_ms`` the date in ms since the epoch, ``arm`` makes what sends to many.
+        ``public``: clients of other machines can reach it. ``refused`` is told when logic says that it must not serve."""
         # Long: one comet's wiring, a line a collaborator; nothing is decided here
         self._clock = clock
         self._now_ms = now_ms
@@ -101,6 +102,7 @@ class Server:
             follower=follower,
             now_ms=now_ms,
             process=f"comet/{server}",
+            arm=arm,
         )
         self._attendance = Attendance(server=server, logic=logic, clock=clock, work=work, metrics=metrics)
         self._edge = Edge(

@@ -4,20 +4,17 @@ from collections.abc import Iterable, Iterator
 
 from imd.comet.channel import Channel
 from imd.comet.load import Load
-from imd.interfaces import Sink
+from imd.interfaces import Arm, Sink
 
 
 class Volley:
-    """Filled first, fired then. In between nothing may write to its channels.
+    """Filled first, fired then. In between nothing may write to its channels."""
 
-    After each send the processor has lost the interpreter's trail, and every step costs many times what it costs elsewhere. So
-    between one send and the next there is nothing that can be done before, or after.
-    """
+    __slots__ = ("_arm", "_bare", "_framed", "_load")
 
-    __slots__ = ("_bare", "_framed", "_load")
-
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, *, arm: Arm) -> None:
         self._load = load
+        self._arm = arm
         self._bare: dict[Sink, Channel] = {}  # each is there once: a short send must be finished before the next begins
         self._framed: dict[Sink, Channel] = {}  # WebSocket
 
@@ -42,19 +39,6 @@ class Volley:
         for channels, framed in ((self._bare, False), (self._framed, True)):
             if channels:
                 data = self._load.wire.bytes_for(framed)
-                for sink, sent in _send(channels, data):
-                    yield channels[sink], data[sent:]
-
-
-def _send(sinks: Iterable[Sink], data: bytes) -> list[tuple[Sink, int]]:
-    """Those that took less than all, and how much."""
-    size = len(data)
-    short: list[tuple[Sink, int]] = []
-    for sink in sinks:
-        try:
-            sent = sink.send(data)
-        except OSError:  # it is full, or broken: whoever finishes it finds that again, and knows what to do
-            sent = 0
-        if sent != size:
-            short.append((sink, sent))
-    return short
+                taking = tuple(channels.values())
+                for place, sent in self._arm(tuple(channels)).fire(data):
+                    yield taking[place], data[sent:]

@@ -24,6 +24,7 @@ from imd.service.process import Process, now_ms
 from imd.service.registration import Registration
 from imd.service.room_types import room_types
 from imd.service.rpc_part import RpcPart
+from imd.transport.battery import SocketBattery
 from imd.transport.rpc_server import RpcServer
 from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
@@ -86,6 +87,7 @@ def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Par
         random=random,
         now_ms=now_ms,
         limits=_limits(process.settings),
+        arm=SocketBattery,
         public=any(is_public(text) for text in _addresses(settings).values() if text),
         refused=process.fail,
     )

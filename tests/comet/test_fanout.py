@@ -19,6 +19,7 @@ from imd.protocol.push_header import decode_push_header
 from imd.protocol.timeline import Place
 from imd.protocol.trace import Step
 from imd.protocol.wire import Wire
+from imd.transport.battery import SocketBattery
 from tests.support.comet_fakes import FakeConnection, channel, pushed
 from tests.support.version_2 import following, newer_packets
 
@@ -37,7 +38,7 @@ class FanoutTests(SynchronousTestCase):
     def spread(self, members: list[Channel], operation: int | None = 1000, size: int = 1) -> Tally:
         load = Load(Wire(b"x" * size), packets=1, policy=DISCONNECT, room="r", operation=operation)
         tally = Tally()
-        Fanout(behind=lambda *_: None).spread(load, members, tally)
+        Fanout(behind=lambda *_: None, arm=SocketBattery).spread(load, members, tally)
         return tally
 
     def test_a_faulty_channel_stops_nobody(self) -> None:
@@ -87,7 +88,7 @@ class FanoutTests(SynchronousTestCase):
         members[0].rooms = ("r",)
         tally = Tally()
         load = Load(Wire(b"x"), packets=1, policy=DISCONNECT, room="r", newer_only=True)
-        Fanout(behind=lambda *_: None).spread(load, members, tally)
+        Fanout(behind=lambda *_: None, arm=SocketBattery).spread(load, members, tally)
         self.assertEqual(tally.fates, {Fate.FILTERED: 1, Fate.LEFT: 1})
 
 
@@ -118,7 +119,7 @@ class NewerTests(SynchronousTestCase):
         )
         load = Load(Wire(packets), packets=len(bodies), policy=DISCONNECT, room=room, edit=lambda: edition, **fields)
         self.tally = Tally()
-        Fanout(behind=self.behind).spread(load, members, self.tally)
+        Fanout(behind=self.behind, arm=SocketBattery).spread(load, members, self.tally)
         return self.tally
 
     def headers(self, connection: FakeConnection) -> list[tuple[int, str, bytes]]:
@@ -215,7 +216,7 @@ class NewerTests(SynchronousTestCase):
         """Are job's fault, and nobody's end; so are more or fewer than it says."""
         for packets in (b"x", b"", pushed(b"a") * 2):
             member, tally = following(accepts=frozenset({0})), Tally()
-            Fanout(behind=self.behind).spread(self.broken(packets), [member], tally)
+            Fanout(behind=self.behind, arm=SocketBattery).spread(self.broken(packets), [member], tally)
             self.assertEqual((tally.drops, closes(member)), ({Drop.FAULT: 1}, []))
             self.assertEqual(len(self.flushLoggedErrors()), 1)
 
@@ -223,7 +224,9 @@ class NewerTests(SynchronousTestCase):
         """Version 1 gets them as they are, whoever asks what became of them."""
         hops = Hops(now_ms=lambda: 77, process="comet/c")
         tally = Tally()
-        Fanout(behind=self.behind).spread(self.broken(b"x", hops), [channel(accepts=frozenset({0}))], tally)
+        Fanout(behind=self.behind, arm=SocketBattery).spread(
+            self.broken(b"x", hops), [channel(accepts=frozenset({0}))], tally
+        )
         self.assertEqual((tally.fates, [hop.step for hop in hops.noted]), ({Fate.DELIVERED: 1}, [Step.WRITTEN]))
 
     def test_faulty(self) -> None:

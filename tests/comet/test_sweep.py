@@ -12,6 +12,7 @@ from imd.comet.policy import SlowPolicy
 from imd.comet.sweep import Sweep
 from imd.comet.tally import Tally
 from imd.protocol.wire import Wire
+from imd.transport.battery import SocketBattery
 from tests.support.comet_fakes import channel
 
 
@@ -31,7 +32,7 @@ class SweepTests(SynchronousTestCase):
             speed=speed,
             per_turn=per_turn,
             clock=self.clock,
-            fanout=Fanout(behind=lambda *_: None),
+            fanout=Fanout(behind=lambda *_: None, arm=SocketBattery),
             done=self.done,
         )
         sweep.tick()

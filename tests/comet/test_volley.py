@@ -9,6 +9,7 @@ from imd.comet.policy import SlowPolicy
 from imd.comet.tally import Tally
 from imd.comet.volley import Volley
 from imd.protocol.wire import Wire
+from imd.transport.battery import SocketBattery
 from tests.support.comet_fakes import FakeConnection, FakeSink, channel
 
 
@@ -33,7 +34,7 @@ class VolleyTests(SynchronousTestCase):
         """TCP the packets, WebSocket the frame; both made once."""
         members = [Member(), Member(framed=True), Member(), Member(framed=True)]
         what = load()
-        volley = Volley(what)
+        volley = Volley(what, arm=SocketBattery)
         self.assertEqual(volley.fill([member.channel for member in members]), [])
         self.assertEqual(list(volley.fire()), [])
         frame = what.wire.frame
@@ -47,7 +48,7 @@ class VolleyTests(SynchronousTestCase):
         members[0].sink.room = 1
         members[1].sink.room = 0
         members[3].sink.error = ConnectionResetError()
-        volley = Volley(load())
+        volley = Volley(load(), arm=SocketBattery)
         volley.fill([member.channel for member in members])
         rests = dict(volley.fire())
         self.assertEqual(rests, {members[0].channel: b"bc", members[1].channel: b"abc", members[3].channel: b"abc"})
@@ -58,7 +59,7 @@ class VolleyTests(SynchronousTestCase):
         paused, ended, member = Member(), Member(), Member()
         paused.channel.outbox.pause()
         ended.channel.outbox.end(flush=False)
-        volley = Volley(load())
+        volley = Volley(load(), arm=SocketBattery)
         asked = [channel(), paused.channel, ended.channel, member.channel, member.channel]
         self.assertEqual(volley.fill(asked), [*asked[:3], member.channel])
 
@@ -75,7 +76,9 @@ class FanoutTests(SynchronousTestCase):
         member.connection.full_after = 1
         tally = Tally()
         what = Load(Wire(b"abcdef"), packets=1, policy=SlowPolicy.DISCONNECT, operation=1000)
-        Fanout(behind=lambda *_: None).spread(what, [member.channel, other.channel, member.channel], tally)
+        Fanout(behind=lambda *_: None, arm=SocketBattery).spread(
+            what, [member.channel, other.channel, member.channel], tally
+        )
         self.assertEqual((member.sink.taken, member.connection.writes), ([b"abcd"], [b"ef"]))
         self.assertEqual((member.channel.outbox.held_packets, tally.delivered), (1, 3))
         member.channel.outbox.resume()

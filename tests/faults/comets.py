@@ -20,6 +20,7 @@ from imd.interfaces import CometClient
 from imd.job.dispatch import Dispatcher
 from imd.logic.ids import IdMaker
 from imd.metrics import Metrics
+from imd.transport.battery import SocketBattery
 from imd.transport.tcp import TcpFactory
 from tests.support.brain import Brain
 from tests.support.raw_peer import RawPeer, connect_raw
@@ -86,6 +87,7 @@ class Comets:
             random=random,
             now_ms=lambda: int(1000 * time()),
             limits=Limits(renew_seconds=0.2, full_cycle_seconds=0.4, linger_seconds=0.2),
+            arm=SocketBattery,
         )
         factory = TcpFactory(accept=server.accept, clock=self.reactor)
         self._ports[name] = self.reactor.listenTCP(0, factory, interface="127.0.0.1")

@@ -11,6 +11,7 @@ from imd.protocol import rpc
 from imd.service.leased_server import LeasedServer
 from imd.service.offer import Offer
 from imd.service.registration import Registration
+from imd.transport.battery import SocketBattery
 from imd.transport.tcp import TcpFactory
 from tests.simulation.registry import RemoteRegistry
 from tests.simulation.rpc_network import MemoryLogicLinks, MemoryRpcServer
@@ -49,6 +50,7 @@ class CometProcess:
             random=self.process.chance.random,
             now_ms=lambda: int(sim.world.wall() * 1000),
             limits=sim.plan.limits,
+            arm=SocketBattery,
             refused=self._refused,
         )
         self.rpc = MemoryRpcServer(

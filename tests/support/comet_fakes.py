@@ -34,6 +34,7 @@ from imd.protocol.rpc import (
     Renewed,
 )
 from imd.protocol.timeline import Message, Place
+from imd.transport.battery import SocketBattery
 
 SERVER = "comet-1"
 BOOT = 1_700_000_000_000
@@ -248,6 +249,7 @@ class Comet:
             random=lambda: 0.5,
             now_ms=lambda: NOW_MS + int(1000 * self.clock.seconds()),
             limits=Limits(**limits),
+            arm=SocketBattery,
             public=public,
             refused=self.refusals.append,
         )

@@ -18,6 +18,7 @@ from imd.metrics import Metrics
 from imd.protocol.room_type import Keep, RoomType, RoomTypes
 from imd.protocol.rpc import Item, Outcome, Page
 from imd.protocol.timeline import Place, room_timeline
+from imd.transport.battery import SocketBattery
 from tests.support.comet_fakes import FakeConnection, FakeLogic, TurnClock
 from tests.support.version_2 import kept_in_room, seqs
 
@@ -97,6 +98,7 @@ class Scene:
             clock=self.clock,
             metrics=self.metrics,
             limits=self.limits,
+            arm=SocketBattery,
             kick=lambda key, reason: False,
             follower=self.follower,
             now_ms=lambda: 77,

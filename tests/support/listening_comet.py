@@ -13,6 +13,7 @@ from imd.comet.limits import Limits
 from imd.comet.server import Server
 from imd.metrics import Metrics
 from imd.protocol import rpc
+from imd.transport.battery import SocketBattery
 from imd.transport.direct import send_directly
 from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
@@ -36,6 +37,7 @@ def make_server(*, clock: Any, limits: Limits, logic: WillingLogic, metrics: Met
         random=random,
         now_ms=lambda: int(1000 * time()),
         limits=limits,
+        arm=SocketBattery,
     )
 
 
