@@ -1,13 +1,20 @@
-"""What is measured: so many clients of one room, on one transport, sent to at one pace."""
+"""What is measured: so many clients of one room, on one transport, sent to in one way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Transport = Literal["tcp", "websocket"]
+Transport = Literal["tcp", "websocket", "tls"]
+Kind = Literal["paced", "flat", "merged", "broadcast"]
+Target = Literal["room", "all"]
 
-TRANSPORTS: tuple[Transport, ...] = ("tcp", "websocket")
-SUBJECTS = ("loop", "write", "imd")  # the limit; ``transport.write`` of Twisted; ours
+TRANSPORTS: tuple[Transport, ...] = ("tcp", "websocket")  # that the load client in C speaks
+EVERY_TRANSPORT: tuple[Transport, ...] = (*TRANSPORTS, "tls")
+KINDS: tuple[Kind, ...] = ("paced", "flat", "merged", "broadcast")
+LIMIT = "loop"  # the subject that ratios are of
+WHOLE = "imd-http"  # all of imd in one process, pushed to over HTTP
+COMETS: Mapping[str, Mapping[str, str]] = {"imd": {}}  # subject -> settings of its comet
+SUBJECTS = (LIMIT, "write", *COMETS, WHOLE)
 PACES = {1_000: 20.0, 10_000: 5.0}  # connections -> messages a second that every subject can keep up with
 
 
@@ -31,10 +38,18 @@ class Load:
     body_bytes: int
     # Messages that a write may hold. The other subjects join so many; imd joins what has gathered when it comes to it.
     merged: int = 1
+    to: Target = "room"  # imd's way to them; the others know no rooms
+
+    @property
+    def pace(self) -> str:
+        """How it is sent, in words."""
+        pace = f"{self.rate:g} msg/s" if self.rate else "flat out"
+        if self.to == "all":
+            pace += ", broadcast"
+        return pace if self.merged == 1 else f"{pace}, {self.merged} merged"
 
     def __str__(self) -> str:
-        pace = f"{self.rate:g} msg/s" if self.rate else "flat out"
-        return pace if self.merged == 1 else f"{pace}, {self.merged} merged"
+        return f"{self.pace}, {self.body_bytes} bytes"
 
 
 def audiences(transports: Sequence[Transport], connections: Sequence[int]) -> list[Audience]:
@@ -42,11 +57,34 @@ def audiences(transports: Sequence[Transport], connections: Sequence[int]) -> li
     return [Audience(transport, count) for count in connections for transport in transports]
 
 
-def loads(connections: int, *, seconds: float, body_bytes: int, merged: int = 1) -> list[Load]:
-    """Paced, then flat out, then, for more than one, flat out and merged.
+def loads(
+    connections: int, *, kinds: Sequence[Kind], seconds: float, body_bytes: Sequence[int], merged: int
+) -> list[Load]:
+    """Of each kind, with bodies of each size.
 
-    The pace is 20 messages a second up to 1,000 connections; beyond, 50,000 deliveries a second.
+    The pace is 20 messages a second up to 1,000 connections; beyond, 50,000 deliveries a second. A broadcast is flat out.
     """
     rate = PACES.get(connections, min(20.0, 50_000 / connections))
-    found = [Load(rate, seconds, body_bytes), Load(0, seconds, body_bytes)]
-    return [*found, Load(0, seconds, body_bytes, merged)] if merged > 1 else found
+    return [
+        Load(
+            rate if kind == "paced" else 0,
+            seconds,
+            size,
+            merged if kind == "merged" else 1,
+            "all" if kind == "broadcast" else "room",
+        )
+        for size in body_bytes
+        for kind in kinds
+    ]
+
+
+def meets(subject: str, audience: Audience, load: Load) -> bool:
+    """Whether a subject is measured with this. The loop has no TLS; over HTTP is for what it takes until all have a message."""
+    if subject == LIMIT:
+        return audience.transport != "tls"
+    return subject != WHOLE or (bool(load.rate) and load.to == "room")
+
+
+def limit_of(audience: Audience) -> Audience:
+    """Before whom the loop is measured that this audience's figures are ratios of. For TLS: without it."""
+    return Audience("tcp", audience.connections) if audience.transport == "tls" else audience

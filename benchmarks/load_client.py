@@ -1,7 +1,7 @@
 """The clients, as the runner sees them."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +31,24 @@ class Counted:
 class LoadClient:
     """``c/load_client.c``, connected: all clients are in the room."""
 
-    def __init__(self, program: Path, *, audience: Audience, port: int, core: int, log: Path) -> None:
-        command = [str(program), "--port", str(port), "--connections", str(audience.connections)]
-        command += ["--transport", audience.transport, "--room", ROOM, "--core", str(core)]
+    def __init__(
+        self,
+        program: Path | Sequence[str],
+        *,
+        audience: Audience,
+        port: int,
+        core: int,
+        log: Path,
+        mid: int = 0,
+        handshakes: int = 128,
+        keys: str = "load",
+    ) -> None:
+        """``mid``: of the first client, the others are the next members; 0 = they are nobody. ``core``: -1 = any.
+        ``keys``: what all their keys begin with."""
+        command = [str(program)] if isinstance(program, Path) else list(program)
+        command += ["--port", str(port), "--connections", str(audience.connections), "--keys", keys]
+        command += ["--transport", audience.transport, "--room", ROOM, "--core", str(core), "--mid", str(mid)]
+        command += ["--handshakes", str(handshakes)]
         self._program = Program(command, log=log)
         try:
             self.connect_seconds: float = self._program.wait_for("in")["seconds"]
@@ -74,6 +89,10 @@ class LoadClient:
             tick()
             counted = self.look()
         return counted
+
+    def stall(self, every: int) -> None:
+        """Each so-manieth client reads no more, and is not counted; 0 = all read."""
+        self._program.ask(f"stall {every}", "stalled")
 
     def end(self) -> None:
         """Hang up."""

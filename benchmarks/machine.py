@@ -4,6 +4,8 @@ import os
 import platform
 from pathlib import Path
 
+from imd import __version__
+
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") / 1024
@@ -37,6 +39,11 @@ def kernel_kb() -> float:
     return _kb(PROC / "meminfo", "Slab") + int(words[words.index("mem") + 1]) * PAGE_KB
 
 
+def available_kb() -> float:
+    """What processes and the kernel may still take, for the whole machine."""
+    return _kb(PROC / "meminfo", "MemAvailable")
+
+
 def _kb(path: Path, key: str) -> float:
     return float(next(line for line in path.read_text().splitlines() if line.startswith(f"{key}:")).split()[1])
 
@@ -56,4 +63,5 @@ def description() -> dict[str, str | int]:
         "cores": len(cores()),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "imd": __version__,
     }

@@ -31,6 +31,7 @@ class Window:
     seconds: float
     server_seconds: float
     clients_seconds: float  # the load client, and what pushes
+    clients_cores: int  # that they had
     others_on_server_core: float
     others_on_clients_core: float
     counted: Counted
@@ -53,7 +54,7 @@ class Window:
     @property
     def clients_busy(self) -> float:
         """Share of theirs."""
-        return self.clients_seconds / self.seconds
+        return self.clients_seconds / self.seconds / self.clients_cores
 
     @property
     def joined(self) -> float:

@@ -2,87 +2,116 @@
 
 import struct
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
 import zmq
 
-from benchmarks.case import Load
+from benchmarks.case import Load, Target
 from benchmarks.load_client import ROOM
 from imd.protocol import rpc
 from imd.protocol.packet import Packet, encode
 
 OPERATION = 1000
-WINDOW = 2  # pushes under way: one that is being written, one that waits. A third would be merged with that
+WINDOW = 2  # requests under way: one that is being written, one that waits. A third would be joined with that
 PATIENCE_SECONDS = 30.0
 TICK_SECONDS = 1.0
 
 
 class PushFailed(Exception):
-    """A comet did not take a push, or did not give it to everybody."""
+    """A push was not taken, or not given to everybody."""
+
+
+def body(size: int) -> bytes:
+    """It says when it was made."""
+    return struct.pack(">q", time.monotonic_ns()).ljust(size, b"x")[:size]
 
 
 class Pusher:
-    """One DEALER socket to a comet's RPC. No more than ``WINDOW`` pushes, times what may be merged, are under way, paced ones
-    neither: a comet that falls behind is then sent less, which shows."""
+    """One DEALER socket to a comet's RPC.
+
+    It stands for a job and for the back ends that push to it. Of the messages that were accepted and are not yet delivered there
+    are ``WINDOW`` times as many as may be merged, and each that is delivered is followed by the next. What is accepted while
+    requests are under way leaves in the next one, as one item, as job has it. Paced, a comet that falls behind is sent less,
+    which shows.
+    """
 
     def __init__(self, endpoint: str, *, server: str, boot: int, connections: int) -> None:
         self._server = server
         self._boot = boot
-        self._connections = connections  # that each push must reach
+        self.receivers = connections  # that each push must reach; who does not read may be left out
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.connect(endpoint)
-        self._under_way = 0
+        self._gathered: list[bytes] = []  # packets that wait for a request
+        self._under_way: deque[int] = deque()  # packets of each request
         self._sent = 0
 
     def send(self, load: Load, tick: Callable[[], None]) -> int:
         """For the load's time; how many messages, each of which was answered. Raises :class:`PushFailed`."""
         began = time.monotonic()
-        ends, ticked, sent, window = began + load.seconds, began, 0, WINDOW * load.merged
+        ends, ticked, sent = began + load.seconds, began, 0
         while (now := time.monotonic()) < ends:
             due = began + sent / load.rate if load.rate else now
-            if self._under_way < window and due <= now:
-                self._push(load.body_bytes)
+            if self._outstanding < WINDOW * load.merged and due <= now:
+                self._gathered.append(encode(Packet(OPERATION, body(load.body_bytes))))
                 sent += 1
+            elif self._gathered and len(self._under_way) < WINDOW:
+                self._request(load)
             elif self._under_way:
-                self._wait(due - now if self._under_way < window else ends - now)
+                self._wait(due - now if self._outstanding < WINDOW * load.merged else ends - now)
             else:
                 time.sleep(min(due, ends) - now)
             if now - ticked > TICK_SECONDS:
                 ticked = now
                 tick()
-        while self._under_way:
-            if not self._wait(PATIENCE_SECONDS):
-                raise PushFailed(f"the comet did not answer a push within {PATIENCE_SECONDS:g} s")
+        self._finish(load)
         return sent
 
     def close(self) -> None:
         self._context.destroy(linger=0)
 
-    def _push(self, body_bytes: int) -> None:
-        body = struct.pack(">q", time.monotonic_ns()).ljust(body_bytes, b"x")[:body_bytes]
-        item = rpc.Item(rpc.Kind.ROOM, encode(Packet(OPERATION, body)), operation=OPERATION, room=ROOM)
-        batch = rpc.Batch(self._server, self._boot, (item,))
+    @property
+    def _outstanding(self) -> int:
+        return len(self._gathered) + sum(self._under_way)
+
+    def _finish(self, load: Load) -> None:
+        while self._outstanding:
+            if self._gathered and len(self._under_way) < WINDOW:
+                self._request(load)
+            elif not self._wait(PATIENCE_SECONDS):
+                raise PushFailed(f"the comet did not answer a push within {PATIENCE_SECONDS:g} s")
+
+    def _request(self, load: Load) -> None:
+        packets, self._gathered = self._gathered[: load.merged], self._gathered[load.merged :]
+        batch = rpc.Batch(self._server, self._boot, (item(load.to, packets),))
         self._sent += 1
         parts = [struct.pack(">Q", self._sent), rpc.Method.PUSH.value, struct.pack(">I", 60_000), rpc.dump(batch)]
         self._socket.send_multipart(parts)
-        self._under_way += 1
+        self._under_way.append(len(packets))
 
     def _wait(self, seconds: float) -> bool:
         """For one answer; False when none came."""
         if not self._socket.poll(max(0, int(seconds * 1000))):
             return False
-        _, status, body = self._socket.recv_multipart()
-        self._under_way -= 1
+        _, status, answer = self._socket.recv_multipart()
+        wanted = self._under_way.popleft() * self.receivers
         if status != b"\0\0":
-            raise PushFailed(body.decode(errors="replace"))
-        outcome = cast(rpc.Outcomes, rpc.load(rpc.Outcomes, body)).outcomes[0]
-        if outcome.delivered != self._connections:
-            raise PushFailed(f"{outcome.delivered} of {self._connections} were sent a push: dropped {outcome.dropped}")
+            raise PushFailed(answer.decode(errors="replace"))
+        outcome = cast(rpc.Outcomes, rpc.load(rpc.Outcomes, answer)).outcomes[0]
+        if outcome.delivered < wanted:
+            raise PushFailed(f"{outcome.delivered} of {wanted} were sent a push: dropped {outcome.dropped}")
         return True
+
+
+def item(to: Target, packets: list[bytes]) -> rpc.Item:
+    """Packets to the room, or to everybody."""
+    if to == "all":
+        return rpc.Item(rpc.Kind.ALL, b"".join(packets), len(packets), operation=OPERATION)
+    return rpc.Item(rpc.Kind.ROOM, b"".join(packets), len(packets), operation=OPERATION, room=ROOM)
 
 
 def endpoint(scratch: Path) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from statistics import median
 
 from benchmarks import compiler, machine, subject
-from benchmarks.case import Audience, Load, loads
-from benchmarks.load_client import LoadClient
+from benchmarks.case import Audience, Kind, Load, loads, meets
+from benchmarks.clients import Clients
 from benchmarks.measurement import MAX_OTHERS, Memory, Result, Window, result
 
 QUIET_LOOK_SECONDS = 0.3  # how long the cores must have been quiet before a window
@@ -26,8 +26,9 @@ class Plan:
     seconds: float  # of one window
     windows: int  # of each subject, audience and load, in one run
     runs: int
-    body_bytes: int
-    merged: int = 1  # as of :class:`Load`; 1 = nothing is
+    kinds: Sequence[Kind] = ("paced", "flat")
+    body_bytes: Sequence[int] = (100,)
+    merged: int = 20  # messages a write, of that kind
     warm_seconds: float = 0.5  # flat out, before the first window: not counted
     settle_seconds: float = 1.0  # before memory is read
     tries: int = 3  # of a window that cannot be believed: on a shared machine others come and go
@@ -65,12 +66,13 @@ class Findings:
 
 
 class Runner:
-    """Measures on two cores: the first that it may use is the server's, the last is the clients' and its own."""
+    """Measures on two cores: the first that it may use is the server's, the last is its own, and the clients', who have those
+    between too."""
 
     def __init__(self, *, plan: Plan, scratch: Path, say: Say) -> None:
         """Compiles what it needs. Raises :class:`compiler.NoCompiler`."""
         cores = machine.cores()
-        self._server_core, self._clients_core = cores[0], cores[-1]
+        self._server_core, self._clients_cores = cores[0], cores[1:]
         self._plan = plan
         self._scratch = scratch
         self._say = say
@@ -82,7 +84,7 @@ class Runner:
     def run(self) -> None:
         """All of it. Raises :class:`benchmarks.program.ProgramFailed` or :class:`benchmarks.pusher.PushFailed`."""
         plan, everywhere = self._plan, os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {self._clients_core})
+        os.sched_setaffinity(0, {self._clients_cores[-1]})
         try:
             for number in range(plan.runs):
                 for audience in plan.audiences:
@@ -93,17 +95,27 @@ class Runner:
 
     def _measure(self, name: str, audience: Audience, where: str) -> None:
         title = f"{where}, {audience}, {name}"
-        self._say(f"{title}: connecting")
         plan = self._plan
+        found = loads(
+            audience.connections,
+            kinds=plan.kinds,
+            seconds=plan.seconds,
+            body_bytes=plan.body_bytes,
+            merged=plan.merged,
+        )
+        wanted = [load for load in found if meets(name, audience, load)]
+        if not wanted:
+            return
+        self._say(f"{title}: connecting")
         server = subject.start(name, audience=audience, core=self._server_core, scratch=self._scratch, loop=self._loop)
-        clients: LoadClient | None = None
+        clients: Clients | None = None
         try:
             before = machine.process_kb(server.program.pid), machine.kernel_kb()
-            clients = LoadClient(
+            clients = Clients(
                 self._load_client,
                 audience=audience,
                 port=server.port,
-                core=self._clients_core,
+                cores=self._clients_cores,
                 log=self._scratch / "clients.log",
             )
             server.ready()
@@ -111,15 +123,23 @@ class Runner:
             after = machine.process_kb(server.program.pid), machine.kernel_kb()
             memory = Memory(*((late - early) / audience.connections for early, late in zip(before, after, strict=True)))
             self.findings.memories.setdefault((name, audience), []).append(memory)
-            self._windows(server, clients, audience, name, title)
+            self._windows(server, clients, audience, name, title, wanted)
         finally:
             if clients is not None:
                 clients.end()
             server.end()
 
-    def _windows(self, server: subject.Subject, clients: LoadClient, audience: Audience, name: str, title: str) -> None:
+    def _windows(
+        self,
+        server: subject.Subject,
+        clients: Clients,
+        audience: Audience,
+        name: str,
+        title: str,
+        wanted: Sequence[Load],
+    ) -> None:
         plan = self._plan
-        for load in loads(audience.connections, seconds=plan.seconds, body_bytes=plan.body_bytes, merged=plan.merged):
+        for load in wanted:
             warm = replace(load, rate=0, seconds=plan.warm_seconds)
             self._window(server, clients, audience, warm, f"{title}: warming")
             for number in range(plan.windows):
@@ -129,8 +149,8 @@ class Runner:
                     window = self._window(server, clients, audience, load, where)
                     self.findings.windows.setdefault((name, audience, load), []).append(window)
                     refusals = window.refusals
-                    said = "; ".join(refusals) if refusals else f"{window.us_per_delivery:.2f} µs a delivery"
-                    self._say(f"{where}: {said}")
+                    refused = f", refused: {'; '.join(refusals)}" if refusals else ""
+                    self._say(f"{where}: {window.us_per_delivery:.2f} µs a delivery{refused}")
                     if not refusals:
                         break
 
@@ -149,11 +169,9 @@ class Runner:
                 self._say(f"{where}: waiting for others, who have {busiest:.0%} of a core")
 
     def _busy(self) -> tuple[float, float]:
-        return machine.busy_seconds(self._server_core), machine.busy_seconds(self._clients_core)
+        return machine.busy_seconds(self._server_core), sum(map(machine.busy_seconds, self._clients_cores))
 
-    def _window(
-        self, server: subject.Subject, clients: LoadClient, audience: Audience, load: Load, where: str
-    ) -> Window:
+    def _window(self, server: subject.Subject, clients: Clients, audience: Audience, load: Load, where: str) -> Window:
         def tick() -> None:
             self._say(f"{where}: {clients.look().packets:,} deliveries")
 
@@ -182,6 +200,7 @@ class Runner:
             seconds=seconds,
             server_seconds=ours,
             clients_seconds=theirs,
+            clients_cores=len(self._clients_cores),
             others_on_server_core=max(0.0, server_core - ours),
             others_on_clients_core=max(0.0, clients_core - theirs),
             counted=counted,

@@ -4,25 +4,32 @@ from pathlib import Path
 
 import click
 
-from benchmarks.case import SUBJECTS, TRANSPORTS, audiences
+from benchmarks.case import LIMIT, Audience
 from benchmarks.fanout import measure
+from benchmarks.output import Output, output_options
 from benchmarks.run import Plan
 
 
 @click.command("short")
 @click.option("--runs", default=1, show_default=True, help="Of everything.")
-@click.option("--patience", default=60.0, show_default=True, help="Seconds, in all, to wait for others to go.")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every window here.")
-def command(runs: int, patience: float, json_path: Path | None) -> None:
-    """The main figures, in under five minutes."""
+@click.option("--patience", default=30.0, show_default=True, help="Seconds, in all, to wait for others to go.")
+@output_options
+def command(runs: int, patience: float, json: Path | None, html: Path | None, svg: Path | None) -> None:
+    """The main figures, in under five minutes.
+
+    \b
+    python -m benchmarks
+    python -m benchmarks --runs 3 --json figures.json --html figures.html
+
+    A room's messages at a pace, flat out and merged, to 1,000 and 10,000 clients by TCP, and to 1,000 by WebSocket.
+    """
     plan = Plan(
-        subjects=SUBJECTS,
-        audiences=audiences(TRANSPORTS, (1_000, 10_000)),
+        subjects=(LIMIT, "write", "imd"),
+        audiences=(Audience("tcp", 1_000), Audience("websocket", 1_000), Audience("tcp", 10_000)),
         seconds=1.0,
         windows=3,
         runs=runs,
-        body_bytes=100,
-        merged=20,
+        kinds=("paced", "flat", "merged"),
         patience_seconds=patience,
     )
-    measure(plan, json_path)
+    measure(plan, Output(json, html, svg))

@@ -1,13 +1,16 @@
 """What is measured: servers that one room's clients are connected to, and that can be told to send to it."""
 
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchmarks.case import Audience, Load
+from benchmarks.case import COMETS, LIMIT, WHOLE, Audience, Load
+from benchmarks.certificate import make_certificate
 from benchmarks.comet_server import SERVER
+from benchmarks.http_pusher import HttpPusher
 from benchmarks.program import Program
 from benchmarks.pusher import Pusher, endpoint
 
@@ -62,41 +65,63 @@ class SelfDriven:
 
 
 class Comet:
-    """imd's: ``comet_server.py``, pushed to from here."""
+    """imd's: ``comet_server.py``, pushed to from here, by RPC or, all of imd in one process, over HTTP."""
 
-    def __init__(self, *, audience: Audience, core: int, scratch: Path, log: Path) -> None:
+    def __init__(
+        self,
+        *,
+        audience: Audience,
+        core: int,
+        scratch: Path,
+        log: Path,
+        settings: Mapping[str, str] | None = None,
+        whole: bool = False,
+    ) -> None:
         self._connections = audience.connections
-        self._endpoint = endpoint(scratch)
+        self._endpoint = "" if whole else endpoint(scratch)
         command = [sys.executable, "-m", "benchmarks.comet_server", "--core", str(core)]
         command += ["--connections", str(audience.connections), "--rpc", self._endpoint]
+        chosen = {**_addresses(audience, scratch), **(settings or {})}
+        if whole:
+            chosen["broker.path"] = str(scratch / f"{time.monotonic_ns()}.sqlite")  # a new one
+        command += [word for key, value in chosen.items() for word in ("--set", f"{key}={value}")]
         self.program = Program(command, log=log)
         said = self.program.wait_for("listening")
         self._boot: int = said["boot"]
-        self.port: int = said["ports"][audience.transport]
-        self._pusher: Pusher | None = None  # None until there is an audience
+        self._ports: dict[str, int] = said["ports"]
+        self.port: int = self._ports[audience.transport]
+        self.pusher: Pusher | HttpPusher | None = None  # None until there is an audience
 
     def ready(self) -> None:
-        self._pusher = Pusher(self._endpoint, server=SERVER, boot=self._boot, connections=self._connections)
+        if self._endpoint:
+            self.pusher = Pusher(self._endpoint, server=SERVER, boot=self._boot, connections=self._connections)
+        else:
+            self.pusher = HttpPusher(self._ports["http"])
 
     def send(self, load: Load, tick: Callable[[], None]) -> Sent:
-        assert self._pusher is not None
-        return Sent(self._pusher.send(load, tick))
+        assert self.pusher is not None
+        return Sent(self.pusher.send(load, tick))
 
     def end(self) -> None:
-        if self._pusher is not None:
-            self._pusher.close()
+        if self.pusher is not None:
+            self.pusher.close()
         self.program.end()
+
+
+def _addresses(audience: Audience, scratch: Path) -> dict[str, str]:
+    if audience.transport != "tls":
+        return {}
+    certificate, key = make_certificate(scratch)
+    return {"comet.tls": "127.0.0.1:0", "comet.certificate": str(certificate), "comet.private_key": str(key)}
 
 
 def start(name: str, *, audience: Audience, core: int, scratch: Path, loop: Path) -> Subject:
     """By its name of :data:`benchmarks.case.SUBJECTS`. ``loop``: the compiled send loop."""
     log = scratch / f"{name}.log"
-    match name:
-        case "loop":
-            return SelfDriven([str(loop)], audience=audience, core=core, log=log)
-        case "write":
-            command = [sys.executable, "-m", "benchmarks.write_server"]
-            return SelfDriven(command, audience=audience, core=core, log=log)
-        case "imd":
-            return Comet(audience=audience, core=core, scratch=scratch, log=log)
-    raise ValueError(f"no subject is called {name}")
+    if name in (LIMIT, "write"):
+        command = [str(loop)] if name == LIMIT else [sys.executable, "-m", "benchmarks.write_server"]
+        if audience.transport == "tls":
+            command += ["--certificate", str(make_certificate(scratch)[0].parent)]
+        return SelfDriven(command, audience=audience, core=core, log=log)
+    settings = COMETS.get(name, {})
+    return Comet(audience=audience, core=core, scratch=scratch, log=log, settings=settings, whole=name == WHOLE)

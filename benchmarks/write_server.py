@@ -1,6 +1,6 @@
 """What a plain Twisted server does: ``transport.write`` to each client. The commands are those of ``c/send_loop.c``.
 
-``python -m benchmarks.write_server --core C --connections N --transport tcp|websocket``
+``python -m benchmarks.write_server --core C --connections N --transport tcp|websocket|tls [--certificate FOLDER]``
 """
 
 import argparse
@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet import stdio
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import DefaultOpenSSLContextFactory
 from twisted.protocols.basic import LineOnlyReceiver
 
 from imd.protocol.operation import Operation
@@ -116,12 +117,19 @@ def main() -> None:
     parser.add_argument("--core", type=int, required=True)
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--transport", required=True)
+    parser.add_argument("--certificate", help="The folder with certificate.pem and key.pem, for tls.")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, {arguments.core})
     raise_file_limit(arguments.connections)
     room = Room(framed=arguments.transport == "websocket", connections=arguments.connections)
     loop: Any = reactor
-    port = loop.listenTCP(0, room, backlog=4096, interface="127.0.0.1")
+    if arguments.transport == "tls":
+        context = DefaultOpenSSLContextFactory(
+            *(f"{arguments.certificate}/{name}.pem" for name in ("key", "certificate"))
+        )
+        port = loop.listenSSL(0, room, context, backlog=4096, interface="127.0.0.1")
+    else:
+        port = loop.listenTCP(0, room, backlog=4096, interface="127.0.0.1")
     stdio.StandardIO(Commands(room, loop), reactor=loop)
     say("listening", port=port.getHost().port)
     loop.run()

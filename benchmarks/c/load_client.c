@@ -1,13 +1,14 @@
 /* The clients: many connections that authenticate as goim's do, join one room, and count what they are sent.
 
-   load_client --port P [--connections N] [--transport tcp|websocket] [--room ID] [--sources S] [--core C] [--handshakes H]
-               [--keys PREFIX] [--heartbeat SECONDS]
+   load_client --port P [--connections N] [--transport tcp|websocket] [--room ID] [--mid M] [--sources S] [--core C]
+               [--handshakes H] [--keys PREFIX] [--heartbeat SECONDS]
 
-   It connects from S addresses of 127/8, at most H handshakes at a time, and then says so on stdout, as it answers each line on
-   stdin, by one line of JSON:
+   They are nobody, or the members M, M + 1 and so on. It connects from S addresses of 127/8, at most H handshakes at a time, and
+   then says so on stdout, as it answers each line on stdin, by one line of JSON:
 
    begin    count from zero
    look     what was counted since
+   stall N  each Nth client, from the first on, reads no more, and is not looked at; 0 = all read again
    times    from send to receipt, since: [microseconds, packets] for each that occurred, so that several programs' can be added up
    quit     hang up
 
@@ -45,7 +46,7 @@ struct connection {
 };
 
 static struct connection *connections;
-static int count, begun, in, gone, framed, epoll;
+static int count, begun, in, gone, framed, epoll, first_mid, stall_each;
 static const char *room, *keys;
 static uint64_t packets, bytes, reads;
 static int64_t received_at; /* when the bytes in hand were read */
@@ -60,9 +61,10 @@ static void put(struct connection *one, const void *data, size_t size) {
 static void authenticate(struct connection *one) {
     uint8_t packet[512];
     char body[400];
+    int number = (int)(one - connections), mid = first_mid ? first_mid + number : 0;
     int size = snprintf(body, sizeof body,
-                        "{\"mid\":0,\"key\":\"%s-%d\",\"room_id\":\"%s\",\"platform\":\"load\",\"accepts\":[%d]}", keys,
-                        (int)(one - connections), room, FIRST_PUSH);
+                        "{\"mid\":%d,\"key\":\"%s-%d\",\"room_id\":\"%s\",\"platform\":\"load\",\"accepts\":[%d]}", mid, keys,
+                        number, room, FIRST_PUSH);
     size_t used = framed ? put_frame(packet, HEADER_BYTES + size, 1) : 0;
     used += put_header(packet + used, OP_AUTH, size, 1);
     memcpy(packet + used, body, size);
@@ -179,6 +181,25 @@ static int read_some(struct connection *one) {
     return got == READ_BYTES;
 }
 
+static int stalled(const struct connection *one) { return stall_each && (one - connections) % stall_each == 0; }
+
+/* Who does not read should not have the kernel read for him either: it keeps what it must. */
+static void stall(int each) {
+    int little = 4096;
+    stall_each = each;
+    for (int at = 0; at < count; at++) {
+        struct connection *one = &connections[at];
+        if (one->stage == GONE)
+            continue;
+        if (stalled(one))
+            setsockopt(one->fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+        else
+            while (read_some(one))
+                ;
+    }
+    printf("{\"event\":\"stalled\"}\n");
+}
+
 static void begin(void) {
     packets = bytes = reads = 0;
     latency_clear(&times);
@@ -191,6 +212,8 @@ static void look(void) {
     uint32_t fewest = UINT32_MAX, most = 0;
     for (int at = 0; at < count; at++) {
         uint32_t has = connections[at].packets;
+        if (stalled(&connections[at]))
+            continue;
         fewest = has < fewest ? has : fewest;
         most = has > most ? has : most;
     }
@@ -222,6 +245,8 @@ static void command_received(void) {
         begin();
     else if (!strncmp(line, "look", 4))
         look();
+    else if (!strncmp(line, "stall ", 6))
+        stall(atoi(line + 6));
     else if (!strncmp(line, "times", 5))
         tell_times();
     else
@@ -237,6 +262,7 @@ int main(int argc, char **argv) {
     count = number(argc, argv, "connections", 1000);
     framed = !strcmp(option(argc, argv, "transport", "tcp"), "websocket");
     room = option(argc, argv, "room", "live://bench");
+    first_mid = number(argc, argv, "mid", 0);
     keys = option(argc, argv, "keys", "load");
     if (!port || count < 1 || sources < 1 || handshakes < 1 || heartbeat < 0 || strlen(room) > 255 || strlen(keys) > 31)
         fail("load_client --port P [--connections N] ...: see its source");
@@ -260,7 +286,7 @@ int main(int argc, char **argv) {
         int ready = epoll_wait(epoll, events, EVENTS, heartbeat ? BEAT_MS : -1);
         for (int at = 0; at < ready; at++)
             if (events[at].data.ptr)
-                while (read_some(events[at].data.ptr))
+                while (!stalled(events[at].data.ptr) && read_some(events[at].data.ptr))
                     ;
             else
                 command_received();

@@ -19,12 +19,13 @@ class FanoutTests(SynchronousTestCase):
         words = "-n 5 --transport tcp --subject loop --seconds 0.05 --windows 1 --patience 0 --json"
         done = CliRunner().invoke(command, [*words.split(), str(path)])
         said = json.loads(path.read_text())
-        refused = any(each["result"] is None for each in said["results"])
+        results = said["raw"]["fanout"]["results"]
+        refused = any(each["result"] is None for each in results)
         self.assertEqual(done.exit_code, 3 if refused else 0, done.output)
         self.assertIn("tcp × 5, flat out, 100 bytes", done.output)
-        self.assertEqual([each["rate"] for each in said["results"]], [20, 0])
-        self.assertTrue(all(each["windows"] for each in said["results"]))
-        self.assertEqual(said["machine"], machine.description())
+        self.assertEqual([each["rate"] for each in results], [20, 0])
+        self.assertTrue(all(each["windows"] for each in results))
+        self.assertEqual(said["runs"][0]["machine"], machine.description())
 
     def test_one_core(self) -> None:
         """Clients on the server's core would be measured with it."""

@@ -66,10 +66,30 @@ class PusherTests(SynchronousTestCase):
         self.assertEqual(max(self.under_way), 2)
 
     def test_flat_out_merged(self) -> None:
-        """As many more as may be merged."""
+        """What is accepted while two requests are under way leaves together, in one item of several packets."""
+        self.answer(
+            lambda: (b"\0\0", rpc.dump(rpc.Outcomes((rpc.Outcome(delivered=3 * self.batches[-1].items[0].count),))))
+        )
+        sent = self.pusher.send(Load(0, 0.2, 8, merged=20), lambda: None)
+        items = [item for batch in self.batches for item in batch.items]
+        self.assertEqual(max(self.under_way), 2)
+        self.assertEqual({item.count for item in items}, {20})
+        self.assertEqual([len(list(walk(item.packets))) for item in items], [item.count for item in items])
+        self.assertEqual(sum(item.count for item in items), sent)
+
+    def test_broadcast(self) -> None:
+        """To all, whatever their room."""
         self.answer(lambda: GOOD)
-        self.pusher.send(Load(0, 0.1, 8, merged=20), lambda: None)
-        self.assertEqual(max(self.under_way), 40)
+        self.pusher.send(Load(0, 0.05, 8, to="all"), lambda: None)
+        self.assertEqual(
+            {(item.kind, item.operation) for batch in self.batches for item in batch.items}, {(rpc.Kind.ALL, 1000)}
+        )
+
+    def test_who_does_not_read(self) -> None:
+        """Need not be reached, and may be."""
+        self.pusher.receivers = 2
+        self.answer(lambda: GOOD)
+        self.assertGreater(self.pusher.send(Load(0, 0.05, 8), lambda: None), 0)
 
     def test_not_everybody_was_sent_it(self) -> None:
         """A push that is dropped ends the run: what is cheap because it was not done is no figure."""

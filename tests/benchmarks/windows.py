@@ -16,6 +16,7 @@ GOOD = Window(
     seconds=2,
     server_seconds=1.95,
     clients_seconds=1,
+    clients_cores=1,
     others_on_server_core=0.02,
     others_on_clients_core=0.02,
     counted=Counted(500_000, 500_000, 5_000, 5_000, 0, p50_ms=2, p99_ms=4, p999_ms=5, max_ms=6),

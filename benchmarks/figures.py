@@ -1,0 +1,211 @@
+"""What fan-out and an idle connection cost, as a document."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks.case import LIMIT, WHOLE, Audience, Load, limit_of
+from benchmarks.document import Document, Group, Mark, Plot, Refusal, Run, Table, Tone
+from benchmarks.measurement import Memory
+from benchmarks.run import Row
+
+NAMES = {
+    LIMIT: "C loop of send()",
+    "write": "transport.write",
+    "imd": "imd comet",
+    "imd-python": "imd comet, Python",
+    "imd-send": "imd comet, C send",
+    "imd-io_uring": "imd comet, io_uring",
+    WHOLE: "twistd imd, HTTP",
+}
+TONES: Mapping[str, Tone] = {LIMIT: "limit", "write": "other", "imd": "ours"}  # the rest: ours, too
+COLUMNS = ("µs", "± %", "× loop", "p50 ms", "p99 ms", "max ms", "server", "clients", "a read")
+READING = (
+    "µs: of the server's CPU time for one delivery, user and system, median of the windows. ±: how far the windows lie apart. "
+    "× loop: against the bare loop in C of the same run; lower is better. On loopback a sender also pays the receiver's TCP "
+    "work, alike for all. Latency: from send to receipt; over HTTP from the request. Server, clients: how busy their cores "
+    "were. A read: packets that a client got at once. TLS is given in loops without TLS, for the loop has none."
+)
+MEMORY_READING = (
+    "Memory: of an idle connection in a room, KiB; the kernel's is for both its ends, "
+    "for the clients are on this machine too."
+)
+REFUSED = "refused"
+
+# What is wanted: times the loop, by kind of comet.
+PYTHON_AIM, NATIVE_AIM, WEBSOCKET_AIM, MERGED_AIM = 1.25, 1.0, 1.35, 1.3
+MEMORY_AIMS = {"tcp": 3000 / 1024, "websocket": 5000 / 1024}  # KiB of the process
+
+Ratios = Mapping[tuple[str, Audience, Load], float]
+
+
+def ratios(rows: Sequence[Row]) -> Ratios:
+    """(subject, audience, load) -> its cost in loops; only where both can be believed."""
+    limits = {
+        (row.audience, row.load): row.result.us_per_delivery for row in rows if row.subject == LIMIT and row.result
+    }
+    found = {}
+    for row in rows:
+        limit = limits.get((limit_of(row.audience), row.load))
+        if row.result and limit:
+            found[row.subject, row.audience, row.load] = row.result.us_per_delivery / limit
+    return found
+
+
+def aim(subject: str, audience: Audience, load: Load) -> float | None:
+    """What is wanted of imd's comet, in loops; None = nothing is, here."""
+    if not subject.startswith("imd") or subject == WHOLE or audience.transport == "tls":
+        return None
+    if load.merged > 1:
+        return MERGED_AIM
+    if audience.transport == "websocket":
+        return WEBSOCKET_AIM
+    return PYTHON_AIM if subject == "imd-python" else NATIVE_AIM
+
+
+def document(rows: Sequence[Row], memory: Mapping[tuple[str, Audience], Memory], run: Run) -> Document:
+    """Tables, plots, what was refused, and every window."""
+    found = ratios(rows)
+    return Document(
+        runs=(run,),
+        tables=(*_tables(rows, found), *_memory_table(memory)),
+        plots=(*_cost_plots(rows, found), *_latency_plots(rows), *_memory_plot(memory)),
+        refusals=tuple(
+            Refusal(f"{row.audience}, {row.load}, {NAMES[row.subject]}", tuple(window.refusals))
+            for row in rows
+            for window in row.windows
+            if window.refusals
+        ),
+        raw={"fanout": _raw(rows, found, memory)},
+    )
+
+
+def key(*words: object) -> str:
+    """Of a table or plot: ``fanout-tcp-1000-flat-out-100-bytes``."""
+    joined = "-".join(map(str, words)).lower()
+    kept = "".join(letter if letter.isalnum() else "-" for letter in joined.replace(",", "").replace("/s", ""))
+    return "-".join(filter(None, kept.split("-")))
+
+
+def _tables(rows: Sequence[Row], found: Ratios) -> Iterator[Table]:
+    for audience, load in dict.fromkeys((row.audience, row.load) for row in rows):
+        lines = [
+            (NAMES[row.subject], *_cells(row, found.get((row.subject, audience, load))))
+            for row in rows
+            if (row.audience, row.load) == (audience, load)
+        ]
+        name = key("fanout", audience.transport, audience.connections, load)
+        yield Table(name, f"{audience}, {load}", COLUMNS, tuple(lines), READING)
+
+
+def _cells(row: Row, ratio: float | None) -> tuple[str, ...]:
+    found = row.result
+    if found is None:
+        refusals = [window.refusals for window in row.windows if window.refusals]
+        count = f"{len(refusals)} of {len(row.windows)} windows"
+        said = f"{REFUSED}: {count}, the last because {'; '.join(refusals[-1])}"
+        return (said, *[""] * (len(COLUMNS) - 1))
+    return (
+        f"{found.us_per_delivery:.2f}",
+        f"{100 * found.spread:.0f}",
+        "" if ratio is None else f"{ratio:.2f}",
+        *(f"{each:.1f}" for each in (found.p50_ms, found.p99_ms, found.max_ms)),
+        f"{found.server_busy:.0%}",
+        f"{found.clients_busy:.0%}",
+        f"{found.joined:.1f}",
+    )
+
+
+def _memory_table(memory: Mapping[tuple[str, Audience], Memory]) -> Iterator[Table]:
+    if memory:
+        rows = [
+            (f"{NAMES[name]}, {audience}", f"{each.process_kb:.2f}", f"{each.kernel_kb:.2f}")
+            for (name, audience), each in memory.items()
+        ]
+        yield Table("idle-memory", "An idle connection", ("process KiB", "kernel KiB"), tuple(rows), MEMORY_READING)
+
+
+def _tone(subject: str) -> Tone:
+    return TONES.get(subject, "ours_too")
+
+
+def _cost_plots(rows: Sequence[Row], found: Ratios) -> Iterator[Plot]:
+    """One a number of connections, a group for each transport and load."""
+    for connections in dict.fromkeys(row.audience.connections for row in rows):
+        groups = []
+        for audience, load in dict.fromkeys((row.audience, row.load) for row in rows):
+            marks = tuple(
+                Mark(NAMES[name], (ratio,), _tone(name), aim(name, audience, load))
+                for (name, *where), ratio in found.items()
+                if where == [audience, load] and name not in (LIMIT, WHOLE)
+            )
+            if audience.connections == connections and marks:
+                groups.append(Group(f"{audience.transport}, {load}", marks))
+        if groups:
+            title = f"What a delivery costs the server, before {connections:,} clients"
+            line = (1.0, "the C loop")
+            yield Plot(key("cost", connections), title, "× the C loop", "bars", tuple(groups), line=line)
+
+
+def _latency_plots(rows: Sequence[Row]) -> Iterator[Plot]:
+    """From the send to the last receipt, at a pace."""
+    for connections in dict.fromkeys(row.audience.connections for row in rows):
+        groups = []
+        shown = [row for row in rows if row.audience.connections == connections and row.load.rate and row.result]
+        for audience, load in dict.fromkeys((row.audience, row.load) for row in shown):
+            here = [row for row in shown if (row.audience, row.load) == (audience, load)]
+            groups.append(Group(f"{audience.transport}, {load}", tuple(_spans(here))))
+        if groups:
+            title = f"How long a message takes to all of {connections:,} clients"
+            note = "Thick: from the median to the 99th percentile, which stands beside it. Dot: the longest."
+            parts = ("p50", "p99", "max")
+            yield Plot(key("latency", connections), title, "ms", "spans", tuple(groups), parts, note=note)
+
+
+def _spans(rows: Sequence[Row]) -> Iterator[Mark]:
+    sweep = next((row.result.p99_ms for row in rows if row.subject == LIMIT and row.result), None)
+    for row in rows:
+        assert row.result is not None
+        values = (row.result.p50_ms, row.result.p99_ms, row.result.max_ms)
+        wanted = 1.3 * sweep + 20 if sweep and row.subject == WHOLE else None
+        yield Mark(NAMES[row.subject], values, _tone(row.subject), wanted)
+
+
+def _memory_plot(memory: Mapping[tuple[str, Audience], Memory]) -> Iterator[Plot]:
+    groups = []
+    for audience in dict.fromkeys(audience for _, audience in memory):
+        marks = tuple(
+            Mark(
+                NAMES[name],
+                (each.process_kb, each.kernel_kb),
+                _tone(name),
+                MEMORY_AIMS.get(audience.transport) if name.startswith("imd") else None,
+            )
+            for (name, where), each in memory.items()
+            if where == audience
+        )
+        groups.append(Group(str(audience), marks))
+    if groups:
+        parts = ("the server's own", "the kernel's, for both ends")
+        yield Plot("memory", "An idle connection", "KiB", "stacked", tuple(groups), parts)
+
+
+def _raw(rows: Sequence[Row], found: Ratios, memory: Mapping[tuple[str, Audience], Memory]) -> dict[str, Any]:
+    return {
+        "results": [
+            {
+                "subject": row.subject,
+                "transport": row.audience.transport,
+                "connections": row.audience.connections,
+                **asdict(row.load),
+                "result": asdict(row.result) if row.result else None,
+                "of_loop": found.get((row.subject, row.audience, row.load)),
+                "windows": [asdict(window) | {"refusals": window.refusals} for window in row.windows],
+            }
+            for row in rows
+        ],
+        "memory": [
+            {"subject": name, "transport": audience.transport, "connections": audience.connections, **asdict(each)}
+            for (name, audience), each in memory.items()
+        ],
+    }

@@ -1,0 +1,33 @@
+"""A document as text and Markdown."""
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks.text import markdown, text
+from tests.benchmarks.documents import DOCUMENT, TABLE
+
+
+class TextTests(SynchronousTestCase):
+    """A table with a result and a refusal."""
+
+    def test_text(self) -> None:
+        """Columns stand below each other; a refusal takes its row; how to read it stands at the end."""
+        lines = text(DOCUMENT).splitlines()
+        self.assertEqual(lines[0], "tcp × 10, flat out")
+        self.assertEqual(lines[1].split(), ["µs", "×", "loop"])
+        self.assertEqual(lines[2].split(), ["C", "loop", "4.00", "1.00"])
+        self.assertEqual(lines[2].index("4.00") + 4, lines[1].index("µs") + 2)
+        self.assertEqual(lines[3].split(maxsplit=3)[3], "refused: 1 of 1 windows, others had 20%")
+        self.assertIn("  tcp × 10, imd: others had 20%", lines)
+        self.assertEqual(lines[-1], "µs: of CPU time.")
+
+    def test_markdown(self) -> None:
+        """One line a row; a bar in a cell is no new cell."""
+        self.assertEqual(
+            markdown(TABLE).splitlines(),
+            [
+                "|  | µs | × loop |",
+                "| --- | --- | --- |",
+                "| C loop | 4.00 | 1.00 |",
+                "| imd \\| comet | refused: 1 of 1 windows, others had 20% |  |",
+            ],
+        )
