@@ -9,6 +9,7 @@ import click
 COMMANDS: Mapping[str, str] = {
     "short": "benchmarks.short",
     "fanout": "benchmarks.fanout",
+    "million": "benchmarks.million",
 }
 DEFAULT = "short"
 

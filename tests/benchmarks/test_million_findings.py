@@ -1,0 +1,59 @@
+"""What counts as a success, and how it is said."""
+
+from dataclasses import replace
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from benchmarks import million_report
+from benchmarks.million_findings import Findings, Memory, Phase, Pushed
+
+ROLES = ("clients", "redis", "zookeeper", "logic", "job", "comets")
+PUSHED = Pushed(
+    target="room", packets=1000, fewest=1, most=1, gone=0, accepted_ms=4.2, p50_ms=10, p99_ms=20, last_ms=21
+)
+EMPTY = Memory(
+    comets_kb=80_000, clients_kb=0, redis_kb=2_000, others_kb=90_000, kernel_kb=300_000, available_kb=4_000_000
+)
+GOOD = Findings(
+    connections=1000,
+    transport="tcp",
+    channels=(480, 520),
+    phases=(Phase("connecting", 2.0, dict.fromkeys(ROLES, 0.25)),),
+    memory=(EMPTY, replace(EMPTY, comets_kb=82_500), EMPTY),
+    pushes=(PUSHED, replace(PUSHED, target="all")),
+    handed_over={"delivered": 2000},
+    troubles={},
+    complaints={},
+)
+
+
+class FindingsTests(SynchronousTestCase):
+    """A thousand clients at two comets."""
+
+    def test_success(self) -> None:
+        """Exactly one packet each, twice."""
+        self.assertEqual(GOOD.refusals, [])
+
+    def test_refusals(self) -> None:
+        """Somebody got none, somebody two though the sum is right, somebody left, somebody is at no comet."""
+        cases = {
+            "999 packets came to 1,000 clients, 0 to 1 each": replace(PUSHED, packets=999, fewest=0),
+            "1,000 packets came to 1,000 clients, 0 to 2 each": replace(PUSHED, fewest=0, most=2),
+            "push to room: 3 clients had lost their connection": replace(PUSHED, gone=3),
+        }
+        for words, pushed in cases.items():
+            (refusal,) = replace(GOOD, pushes=(pushed,)).refusals
+            self.assertIn(words, refusal)
+        self.assertEqual(replace(GOOD, channels=(480, 519)).refusals, ["comets have 999 channels, not 1,000"])
+
+    def test_text(self) -> None:
+        """The verdict first; what each connection took; what went wrong on the way."""
+        said = million_report.text(GOOD)
+        self.assertIn("1,000 connections (tcp), 2 comets with 480 to 520 each\n  every client got every push", said)
+        self.assertIn("500 connections a second; µs of CPU for each: clients 250", said)
+        self.assertIn("KiB each               2.50", said)
+        self.assertIn("nothing went wrong on the way", said)
+        troubled = replace(GOOD, troubles={"imd_rpc_late_replies_total": 7.0}, complaints={"warn a comet is away": 3})
+        said = million_report.text(replace(troubled, channels=(480, 519)))
+        self.assertIn("  comets have 999 channels, not 1,000", said)
+        self.assertIn("  imd_rpc_late_replies_total 7\n  3 × warn a comet is away", said)
