@@ -127,10 +127,12 @@ class LogicClient(Protocol):
     """What comet asks of logic. Every call may raise :class:`imd.errors.Unavailable`; then whether it was done is unknown."""
 
     async def connect(self, request: rpc.Connect) -> rpc.Connected:
-        """Who is this? When it returns, presence names the connection. Raises :class:`imd.errors.AuthRefused`."""
+        """Who is this? When it returns, presence names the connection. Raises :class:`imd.errors.AuthRefused`.
+
+        Those who ask at one time may share a request; each is answered, or refused, for itself."""
 
     async def disconnect(self, request: rpc.Disconnect) -> rpc.Done:
-        """It ended: forget it, unless its key belongs to a newer connection by now."""
+        """It ended: forget it, unless its key belongs to a newer connection by now. Shares requests as :meth:`connect` does."""
 
     async def renew(self, request: rpc.Renew) -> rpc.Renewed:
         """This comet lives and holds these; who else is in its rooms?"""
@@ -347,11 +349,17 @@ class Presence(Protocol):
     async def attach(self, location: Location, key: str, mid: int, platform: str = "") -> Location | None:
         """The key is here now; the newest wins. Answers where a still-living older connection of the key is, if elsewhere."""
 
+    async def attach_many(self, location: Location, arrivals: Sequence[tuple[str, int, str]]) -> dict[str, Location]:
+        """:meth:`attach` of each (key, mid, platform), in this order. Answers the keys that displace somebody, with whom."""
+
     async def devices(self, mid: int, platform: str) -> list[tuple[str, Location]]:
         """(key, where) of the member's connections that came with this platform, the longest there first."""
 
     async def detach(self, location: Location, key: str, mid: int) -> bool:
         """Compare and delete, in one step: False, and nothing changed, when the key is another location's by now."""
+
+    async def detach_many(self, location: Location, entries: Sequence[tuple[str, int]]) -> None:
+        """:meth:`detach` of each (key, mid)."""
 
     async def renew(self, location: Location, entries: Sequence[tuple[str, int]]) -> list[str]:
         """Keep these (key, mid) entries; enter those that are missing. Answers the keys that are another living location's."""

@@ -38,6 +38,15 @@ class PresenceMemory:
             return None
         return older.location
 
+    async def attach_many(self, location: Location, arrivals: Sequence[tuple[str, int, str]]) -> dict[str, Location]:
+        """See :class:`imd.interfaces.Presence`."""
+        displaced = {}
+        for key, mid, platform in arrivals:
+            older = await self.attach(location, key, mid, platform)
+            if older is not None:
+                displaced[key] = older
+        return displaced
+
     async def devices(self, mid: int, platform: str) -> list[tuple[str, Location]]:
         """See :class:`imd.interfaces.Presence`."""
         found = [(key, self._keys[key]) for key in self._members.get(mid, ())]
@@ -51,6 +60,11 @@ class PresenceMemory:
             return False
         self._remove(key)
         return True
+
+    async def detach_many(self, location: Location, entries: Sequence[tuple[str, int]]) -> None:
+        """See :class:`imd.interfaces.Presence`."""
+        for key, mid in entries:
+            await self.detach(location, key, mid)
 
     async def renew(self, location: Location, entries: Sequence[tuple[str, int]]) -> list[str]:
         """See :class:`imd.interfaces.Presence`."""

@@ -56,9 +56,18 @@ class PresenceRedis:
 
     async def attach(self, location: Location, key: str, mid: int, platform: str = "") -> Location | None:
         """See :class:`imd.interfaces.Presence`."""
-        arguments = (self._prefix, location.boot, location.server, self._entry_seconds, key, mid, platform)
-        older = await self._role.run("attach", self._attach, arguments)
-        return Location(older[1].decode(), int(older[0])) if older else None
+        return (await self.attach_many(location, [(key, mid, platform)])).get(key)
+
+    async def attach_many(self, location: Location, arrivals: Sequence[tuple[str, int, str]]) -> dict[str, Location]:
+        """See :class:`imd.interfaces.Presence`."""
+        displaced: dict[str, Location] = {}
+        for start in range(0, len(arrivals), CHUNK):
+            page: chain[str | int] = chain.from_iterable(arrivals[start : start + CHUNK])
+            arguments = (self._prefix, location.boot, location.server, self._entry_seconds, *page)
+            flat = await self._role.run("attach", self._attach, arguments)
+            older = zip(flat[::3], flat[1::3], flat[2::3], strict=True)
+            displaced |= {key.decode(): Location(server.decode(), int(boot)) for key, boot, server in older}
+        return displaced
 
     async def devices(self, mid: int, platform: str) -> list[tuple[str, Location]]:
         """See :class:`imd.interfaces.Presence`."""
@@ -69,8 +78,20 @@ class PresenceRedis:
 
     async def detach(self, location: Location, key: str, mid: int) -> bool:
         """See :class:`imd.interfaces.Presence`. A key that has another member by now is a newer connection's too."""
-        arguments = (self._prefix, location.boot, location.server, key, mid)
-        return bool(await self._role.run("detach", self._detach, arguments))
+        return await self._detach_all(location, [(key, mid)]) == 1
+
+    async def detach_many(self, location: Location, entries: Sequence[tuple[str, int]]) -> None:
+        """See :class:`imd.interfaces.Presence`."""
+        await self._detach_all(location, entries)
+
+    async def _detach_all(self, location: Location, entries: Sequence[tuple[str, int]]) -> int:
+        """How many of them were this location's."""
+        detached = 0
+        for start in range(0, len(entries), CHUNK):
+            page: chain[str | int] = chain.from_iterable(entries[start : start + CHUNK])
+            arguments = (self._prefix, location.boot, location.server, *page)
+            detached += await self._role.run("detach", self._detach, arguments)
+        return detached
 
     async def renew(self, location: Location, entries: Sequence[tuple[str, int]]) -> list[str]:
         """See :class:`imd.interfaces.Presence`."""

@@ -3,8 +3,9 @@
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from imd.errors import AuthRefused
+from imd.errors import AuthRefused, BadRequest
 from imd.interfaces import Authenticator, Leases, Location, Presence, ReceiveHook, Rooms
+from imd.logic.arrivals import MAX_CLIENTS, Arrivals
 from imd.logic.attendance import Attendance
 from imd.logic.devices import Devices
 from imd.logic.kept_messages import KeptMessages
@@ -24,12 +25,11 @@ class Connections:
     _log = Logger()
 
     __slots__ = (
+        "_arrivals",
         "_attendance",
         "_authenticator",
-        "_devices",
         "_hook",
         "_kept",
-        "_kicks",
         "_leases",
         "_metrics",
         "_presence",
@@ -55,11 +55,10 @@ class Connections:
         public_comets: bool = True,
     ) -> None:
         self._authenticator = authenticator
+        self._arrivals = Arrivals(authenticator=authenticator, presence=presence, kicks=kicks, devices=devices)
         self._presence = presence
         self._rooms = rooms
         self._leases = leases
-        self._kicks = kicks  # end replaced connections
-        self._devices = devices
         self._kept = kept
         self._sender = sender
         self._attendance = attendance
@@ -68,33 +67,23 @@ class Connections:
         self._public_comets = public_comets  # whether a comet may listen beyond its own machine
 
     async def connect(self, request: rpc.Connect) -> rpc.Connected:
-        """Who this is; what the credentials say wins over what the client asked for.
+        """See :meth:`imd.logic.arrivals.Arrivals.connect`."""
+        return await self._arrivals.connect(request)
 
-        Raises :class:`imd.errors.AuthRefused`; :class:`imd.errors.Unavailable` when the authenticator or presence is away:
-        presence may name the connection then, until it is told otherwise.
-        """
-        identity = await self._authenticator.authenticate(request)
-        key = identity.key or request.key
-        assert key, "comet proposes a key when the client has none"
-        location = Location(request.server, request.boot)
-        platform = request.platform if identity.platform is None else identity.platform
-        displaced = await self._presence.attach(location, key, identity.mid, platform)
-        if displaced is not None:
-            await self._kicks.kick([(key, displaced)])
-        await self._devices.connected(key, identity.mid, platform)
-        return rpc.Connected(
-            key=key,
-            mid=identity.mid,
-            room=request.room if identity.room is None else identity.room,
-            accepts=request.accepts if identity.accepts is None else identity.accepts,
-            grants=identity.grants,
-            expires_at_ms=identity.expires_at_ms,
-            platform=platform,
-        )
+    async def connect_many(self, request: rpc.ConnectMany) -> rpc.Verdicts:
+        """See :meth:`imd.logic.arrivals.Arrivals.connect_many`."""
+        return await self._arrivals.connect_many(request)
 
     async def disconnect(self, request: rpc.Disconnect) -> rpc.Done:
         """Forget the connection, unless its key is a newer one's by now."""
         await self._presence.detach(Location(request.server, request.boot), request.key, request.mid)
+        return rpc.Done()
+
+    async def disconnect_many(self, request: rpc.DisconnectMany) -> rpc.Done:
+        """The same for many. Raises :class:`imd.errors.BadRequest`."""
+        if len(request.entries) > MAX_CLIENTS:
+            raise BadRequest(f"{MAX_CLIENTS} entries at most")
+        await self._presence.detach_many(Location(request.server, request.boot), request.entries)
         return rpc.Done()
 
     async def renew(self, request: rpc.Renew) -> rpc.Renewed:

@@ -1,7 +1,9 @@
 """How many devices a member may have connected: the longest there make room for the newest."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from twisted.internet.defer import Deferred, DeferredList
 
 from imd.errors import CloseReason
 from imd.interfaces import Presence
@@ -30,6 +32,15 @@ class Devices:
         self._presence = presence
         self._kicks = kicks
         self._limits = limits
+
+    async def all_connected(self, arrivals: Sequence[tuple[str, int, str]]) -> None:
+        """:meth:`connected` of each (key, mid, platform), side by side."""
+        limited = [each for each in arrivals if each[1] and self._limits.of(each[2])]
+        if limited:
+            asked = [Deferred.fromCoroutine(self.connected(*each)) for each in limited]
+            for succeeded, failure in await DeferredList(asked, consumeErrors=True):
+                if not succeeded:
+                    failure.raiseException()  # type: ignore[attr-defined]  # a Failure, when it has not
 
     async def connected(self, key: str, mid: int, platform: str) -> None:
         """End the member's connections beyond the limit, the longest there first, and never this one. Costs nothing for

@@ -56,6 +56,27 @@ class Connected(Value, frozen=True, gc=True):
     platform: str = ""
 
 
+class ConnectMany(Value, frozen=True, gc=True):
+    """Clients of one start of one comet who want in at one time: at most 1,000."""
+
+    clients: tuple[Connect, ...]
+
+
+class Verdict(Value, frozen=True, gc=True):
+    """What becomes of one of them. With neither ``connected`` nor an error it takes waiting: to be asked for alone, by
+    :class:`Connect`, so that the others need not wait with it; nothing was done about it."""
+
+    connected: Connected | None = None
+    code: int = 0  # of the error; 0 = none
+    words: str = ""  # the error's
+
+
+class Verdicts(Value, frozen=True, gc=True):
+    """One a client, in the request's order. Answered only once presence names all that are connected."""
+
+    verdicts: tuple[Verdict, ...]
+
+
 class Disconnect(Value, frozen=True):
     """A connection ended. Removes only what (server, boot) still owns."""
 
@@ -63,6 +84,14 @@ class Disconnect(Value, frozen=True):
     boot: int
     key: str
     mid: int = 0
+
+
+class DisconnectMany(Value, frozen=True, gc=True):
+    """Connections of one start of one comet that ended: at most 1,000."""
+
+    server: str
+    boot: int
+    entries: tuple[tuple[str, int], ...]  # (key, mid)
 
 
 class Renew(Value, frozen=True, gc=True):
@@ -290,6 +319,8 @@ class Method(Enum):
 
     CONNECT = b"connect"
     DISCONNECT = b"disconnect"
+    CONNECT_MANY = b"connect_many"
+    DISCONNECT_MANY = b"disconnect_many"
     RENEW = b"renew"
     RECEIVE = b"receive"
     HOST = b"host"
@@ -304,6 +335,8 @@ class Method(Enum):
 SIGNATURES: dict[Method, Signature] = {
     Method.CONNECT: Signature(Connect, Connected),
     Method.DISCONNECT: Signature(Disconnect, Done),
+    Method.CONNECT_MANY: Signature(ConnectMany, Verdicts),
+    Method.DISCONNECT_MANY: Signature(DisconnectMany, Done),
     Method.RENEW: Signature(Renew, Renewed),
     Method.RECEIVE: Signature(Receive, Done),
     Method.HOST: Signature(Host, Done),

@@ -8,11 +8,21 @@ import zmq
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
-from imd.errors import ConfigError, DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable
+from imd.errors import (
+    BadRequest,
+    ConfigError,
+    DeadlineExceeded,
+    ImdError,
+    Overloaded,
+    PeerDown,
+    PeerUnavailable,
+    by_code,
+)
 from imd.interfaces import CometClient, Instance, Registry
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.transport.rpc_client import RpcCometClient, RpcLogicClient
+from imd.transport.rpc_gather import Gathering
 from imd.transport.rpc_link import Link
 from imd.transport.zmq_curve import CurveDialer
 from imd.transport.zmq_options import ZmqOptions
@@ -21,6 +31,8 @@ IDEMPOTENT = frozenset(
     {
         rpc.Method.CONNECT,
         rpc.Method.DISCONNECT,
+        rpc.Method.CONNECT_MANY,
+        rpc.Method.DISCONNECT_MANY,
         rpc.Method.RENEW,
         rpc.Method.HOST,
         rpc.Method.READ,
@@ -199,9 +211,12 @@ class LogicLinks(RpcLogicClient):
 
     Calls go round. One that was not sent, or was refused for load, goes to the next peer; one whose outcome is unknown does
     too if its method may be repeated. ``deadline_seconds`` covers all tries, ``attempt_seconds`` one.
+
+    Clients who come, or go, at one time share a request (:class:`imd.transport.rpc_gather.Gathering`). A logic of an older
+    version does not know such requests: it is asked for each alone then.
     """
 
-    __slots__ = ("_deadline_seconds", "_links", "_reactor", "_turn")
+    __slots__ = ("_arrivals", "_deadline_seconds", "_departures", "_links", "_reactor", "_turn")
 
     def __init__(
         self,
@@ -216,6 +231,8 @@ class LogicLinks(RpcLogicClient):
         self._links = Links(
             role="logic", registry=registry, reactor=reactor, deadline_seconds=attempt_seconds, **shared
         )
+        self._arrivals = Gathering(clock=reactor, ask=self._connect_all)
+        self._departures = Gathering(clock=reactor, ask=self._disconnect_all)
         self._reactor = reactor
         self._deadline_seconds = deadline_seconds
         self._turn = 0  # rises with every call: where the round begins
@@ -226,7 +243,42 @@ class LogicLinks(RpcLogicClient):
 
     async def close(self) -> None:
         """See :class:`imd.interfaces.Resource`."""
+        self._arrivals.close()
+        self._departures.close()
         self._links.close()
+
+    async def connect(self, request: rpc.Connect) -> rpc.Connected:
+        """See :class:`imd.interfaces.LogicClient`."""
+        connected = await self._arrivals.ask(request)
+        return await super().connect(request) if connected is None else connected
+
+    async def disconnect(self, request: rpc.Disconnect) -> rpc.Done:
+        """See :class:`imd.interfaces.LogicClient`."""
+        done = await self._departures.ask(request)
+        return await super().disconnect(request) if done is None else done
+
+    async def _connect_all(self, clients: Sequence[rpc.Connect]) -> list[rpc.Connected | ImdError | None]:
+        """None for one that has to be asked for alone."""
+        if len(clients) == 1:
+            return [await super().connect(clients[0])]
+        try:
+            verdicts = (await self.connect_many(rpc.ConnectMany(tuple(clients)))).verdicts
+        except BadRequest:
+            return [None] * len(clients)
+        if len(verdicts) != len(clients):
+            raise ImdError(f"logic gave {len(verdicts)} verdicts on {len(clients)} clients")
+        return [by_code(each.code)(each.words) if each.code else each.connected for each in verdicts]
+
+    async def _disconnect_all(self, ends: Sequence[rpc.Disconnect]) -> list[rpc.Done | ImdError | None]:
+        """As :meth:`_connect_all`. All are of one comet's start."""
+        first = ends[0]
+        if len(ends) == 1:
+            return [await super().disconnect(first)]
+        entries = tuple((each.key, each.mid) for each in ends)
+        try:
+            return [await self.disconnect_many(rpc.DisconnectMany(first.server, first.boot, entries))] * len(ends)
+        except BadRequest:
+            return [None] * len(ends)
 
     def trouble(self) -> str | None:
         """None when one logic is up."""

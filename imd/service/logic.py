@@ -144,6 +144,8 @@ def _answers(process: Process, connections: Connections, endpoint: str) -> RpcSe
         handlers={
             Method.CONNECT: connections.connect,
             Method.DISCONNECT: connections.disconnect,
+            Method.CONNECT_MANY: connections.connect_many,
+            Method.DISCONNECT_MANY: connections.disconnect_many,
             Method.RENEW: connections.renew,
             Method.RECEIVE: connections.receive,
             Method.HOST: connections.host,

@@ -27,6 +27,12 @@ class RpcLogicClient:
     async def disconnect(self, request: rpc.Disconnect) -> rpc.Done:
         return cast(rpc.Done, await self._caller.call(Method.DISCONNECT, request))
 
+    async def connect_many(self, request: rpc.ConnectMany) -> rpc.Verdicts:
+        return cast(rpc.Verdicts, await self._caller.call(Method.CONNECT_MANY, request))
+
+    async def disconnect_many(self, request: rpc.DisconnectMany) -> rpc.Done:
+        return cast(rpc.Done, await self._caller.call(Method.DISCONNECT_MANY, request))
+
     async def renew(self, request: rpc.Renew) -> rpc.Renewed:
         return cast(rpc.Renewed, await self._caller.call(Method.RENEW, request))
 

@@ -110,6 +110,42 @@ class PresenceContract(_Case):
         self.assertEqual(await presence.locate_keys([]), {})
         self.assertEqual(await presence.locate_members([]), {})
 
+    # many at once
+
+    async def test_many_are_attached(self) -> None:
+        """Each as if it came alone; the answer is who is displaced, and where."""
+        leases, presence = await self.make_living()
+        self.assertEqual(await presence.attach_many(ONE, []), {})
+        self.assertEqual(await presence.attach_many(TWO, [("a", 7, ""), ("b", 8, "web"), ("c", 0, "")]), {})
+        found = await presence.attach_many(ONE, [("a", 7, "ios"), ("c", 0, ""), ("ü {1}:*", 7, "ios")])
+        self.assertEqual(found, {"a": TWO, "c": TWO})
+        self.assertEqual(await presence.locate_keys("abc"), {"a": ONE, "b": TWO, "c": ONE})
+        self.assertEqual(await presence.locate_members([7, 8]), {7: {"a": ONE, "ü {1}:*": ONE}, 8: {"b": TWO}})
+        self.assertEqual(sorted(await self.devices(presence, "ios")), ["a", "ü {1}:*"])
+        await leases.release(ONE)
+        self.assertEqual(await presence.attach_many(TWO, [("a", 7, ""), ("c", 0, "")]), {})
+
+    async def test_very_many_are_attached(self) -> None:
+        """More than any backend does in one step; and detached."""
+        _, presence = await self.make_living()
+        await presence.attach(TWO, "2499", 7)
+        many = [(str(number), number + 1) for number in range(2500)]
+        self.assertEqual(await presence.attach_many(ONE, [(key, mid, "") for key, mid in many]), {"2499": TWO})
+        self.assertEqual(await presence.locate_keys(["0", "2499"]), {"0": ONE, "2499": ONE})
+        await presence.detach_many(ONE, many)
+        self.assertEqual(await presence.locate_keys([key for key, _ in many]), {})
+        self.assertEqual(await presence.locate_members([1, 2500]), {})
+
+    async def test_many_are_detached(self) -> None:
+        """Each only where it is this location's and this member's still."""
+        _, presence = await self.make_living()
+        await presence.attach_many(ONE, [("a", 7, ""), ("b", 7, ""), ("c", 8, "")])
+        await presence.attach(TWO, "b", 7)
+        await presence.detach_many(ONE, [])
+        await presence.detach_many(ONE, [("a", 7), ("b", 7), ("c", 9), ("unknown", 7)])
+        self.assertEqual(await presence.locate_keys("abc"), {"b": TWO, "c": ONE})
+        self.assertEqual(await presence.locate_members([7, 8]), {7: {"b": TWO}, 8: {"c": ONE}})
+
     # devices
 
     async def devices(self, presence: Presence, platform: str, mid: int = 7) -> list[str]:

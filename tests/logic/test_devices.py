@@ -32,6 +32,12 @@ class OrderedPresence:
         self.there = [held for held in self.there if held[2] != key] + [(mid, platform, key)]
         return None
 
+    async def attach_many(self, location: Location, arrivals: Sequence[tuple[str, int, str]]) -> dict[str, Location]:
+        raise NotImplementedError
+
+    async def detach_many(self, location: Location, entries: Sequence[tuple[str, int]]) -> None:
+        raise NotImplementedError
+
     async def devices(self, mid: int, platform: str) -> list[tuple[str, Location]]:
         self.asked += 1
         if self.away:
@@ -138,6 +144,17 @@ class DevicesTests(SynchronousTestCase):
                 self.attach(key)
             ended = {gone for key in order for gone in self.check(key)}
             self.assertEqual(ended, {"a"}, order)
+
+    def test_many(self) -> None:
+        """All of whom have come already: presence is asked for those that have a limit, and one failure is told."""
+        for key in "abcd":
+            self.attach(key)
+        arrivals = [("c", 5, "ios"), ("d", 5, "ios"), ("e", 5, "bot"), ("f", 0, "ios")]
+        self.successResultOf(Deferred.fromCoroutine(self.devices.all_connected(arrivals)))
+        self.assertEqual({push.keys[0] for push in self.kicked()}, {"a", "b"})
+        self.assertEqual(self.presence.asked, 2)
+        self.presence.away = True
+        self.failureResultOf(Deferred.fromCoroutine(self.devices.all_connected(arrivals)), PresenceUnavailable)
 
     def test_presence_away(self) -> None:
         """Nobody can say how many there are: the client comes again."""

@@ -17,6 +17,11 @@ EXAMPLES: dict[rpc.Value, list[object]] = {
     rpc.Renew("s", 1, (("k", 2),), (("t://r", 3),)): ["s", 1, [["k", 2]], [["t://r", 3]]],
     rpc.Renewed(True, ("k",), (("t://r", 3),)): [True, ["k"], [["t://r", 3]]],
     rpc.Receive("s", "k", 2, 1000, b"b", "t://r"): ["s", "k", 2, 1000, b"b", "t://r"],
+    rpc.ConnectMany((rpc.Connect("s", 1, "k"),)): [[["s", 1, "k", 0, "", "", [], "", "", 1, ""]]],
+    rpc.Verdicts((rpc.Verdict(rpc.Connected("k", 2)), rpc.Verdict(None, 3, "words"))): [
+        [[["k", 2, "", [], [], 0, ""], 0, ""], [None, 3, "words"]],
+    ],
+    rpc.DisconnectMany("s", 1, (("k", 2),)): ["s", 1, [["k", 2]]],
     rpc.Host("s", 1, "t://r", False): ["s", 1, "t://r", False],
     rpc.Batch("s", 1, (rpc.Item(rpc.Kind.ROOM, b"p", 2, 3, ("k",), "t://r", 4, ((5, 6),), (Place(7, "e"),), True, 8, (9,)),)): [
         "s", 1, [[2, b"p", 2, 3, ["k"], "t://r", 4, [[5, 6]], [[7, "e"]], True, 8, [9]]],

@@ -7,7 +7,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import capturedLogs
 
 from imd.backend.registry_static import RegistryStatic
-from imd.errors import AuthRefused, DeadlineExceeded, Overloaded, PeerDown, PeerUnavailable, Unavailable
+from imd.errors import AuthRefused, DeadlineExceeded, ImdError, Overloaded, PeerDown, PeerUnavailable, Unavailable
 from imd.interfaces import Instance
 from imd.protocol import rpc
 from imd.protocol.rpc import Method
@@ -97,6 +97,98 @@ class LogicLinksTests(LinksTestCase):
         await until(lambda: self.links_are("logic", 2))
         names = [(await links.connect(CONNECT)).key for _ in range(6)]
         self.assertEqual((names.count("l1"), names.count("l2")), (3, 3))
+
+    async def gather(self, handlers: Mapping[Method, Handler]) -> LogicLinks:
+        """Links to one logic, which is being asked for the client 0: whoever comes now shares the next request."""
+        self.asked: list[rpc.Value] = []
+        self.first: Deferred[None] = Deferred()
+
+        def noted(handler: Handler) -> Handler:
+            async def handle(request: rpc.Value) -> rpc.Value:
+                self.asked.append(request)
+                if len(self.asked) == 1:
+                    await self.first
+                return await handler(request)
+
+            return handle
+
+        await self.peer("logic", "l1", {method: noted(handler) for method, handler in handlers.items()})
+        links = await self.logic()
+        await until(lambda: self.links_are("logic", 1))
+        return links
+
+    async def connect_all(self, links: LogicLinks, count: int) -> list[Any]:
+        """Their keys, or the errors they got."""
+        calls = [Deferred.fromCoroutine(links.connect(rpc.Connect("s1", 1, f"k{number}"))) for number in range(count)]
+        await until(lambda: bool(self.asked))
+        self.first.callback(None)
+        results = await DeferredList(calls, consumeErrors=True)
+        return [found.key if success else found.value for success, found in results]  # type: ignore[attr-defined]  # a Connected, or a Failure
+
+    async def test_those_who_come_at_one_time_share_a_request(self) -> None:
+        """Each gets its own verdict; one that takes waiting is asked for alone."""
+
+        async def connect(request: rpc.Connect) -> rpc.Connected:
+            return rpc.Connected(f"{request.key} alone", 1)
+
+        async def connect_many(request: rpc.ConnectMany) -> rpc.Verdicts:
+            good, _, _ = request.clients
+            refused = rpc.Verdict(None, AuthRefused.code, "no")
+            return rpc.Verdicts((rpc.Verdict(rpc.Connected(good.key, 1)), refused, rpc.Verdict()))
+
+        links = await self.gather({Method.CONNECT: connect, Method.CONNECT_MANY: connect_many})
+        alone, good, bad, slow = await self.connect_all(links, 4)
+        self.assertEqual((alone, good, slow), ("k0 alone", "k1", "k3 alone"))
+        self.assertIsInstance(bad, AuthRefused)
+        self.assertEqual(str(bad), "no")
+        self.assertEqual([type(each).__name__ for each in self.asked], ["Connect", "ConnectMany", "Connect"])
+
+    async def test_an_older_logic(self) -> None:
+        """It knows clients one by one only: it is asked so."""
+        links = await self.gather(self.answering("l1"))
+        self.assertEqual(await self.connect_all(links, 3), ["l1"] * 3)
+        self.assertEqual(len(self.asked), 3)
+
+    async def test_too_few_verdicts(self) -> None:
+        """Nobody is let in by somebody else's verdict."""
+
+        async def connect_many(request: rpc.ConnectMany) -> rpc.Verdicts:
+            return rpc.Verdicts((rpc.Verdict(rpc.Connected("k", 1)),))
+
+        links = await self.gather({**self.answering("l1"), Method.CONNECT_MANY: connect_many})
+        first, *others = await self.connect_all(links, 3)
+        self.assertEqual(first, "l1")
+        self.assertEqual([type(each) for each in others], [ImdError, ImdError])
+
+    async def test_those_who_go_share_a_request(self) -> None:
+        """Or have their own, with an older logic."""
+
+        async def done(request: rpc.Value) -> rpc.Done:
+            return rpc.Done()
+
+        for known in ({Method.DISCONNECT_MANY: done}, {}):
+            self.registry = RegistryStatic()
+            links = await self.gather({Method.DISCONNECT: done, **known})
+            calls = [Deferred.fromCoroutine(links.disconnect(rpc.Disconnect("s1", 1, key, 5))) for key in "abc"]
+            await until(lambda: bool(self.asked))
+            self.first.callback(None)
+            self.assertEqual([await call for call in calls], [rpc.Done()] * 3)
+            rest = (
+                [rpc.DisconnectMany("s1", 1, (("b", 5), ("c", 5)))]
+                if known
+                else [rpc.Disconnect("s1", 1, "b", 5), rpc.Disconnect("s1", 1, "c", 5)]
+            )
+            self.assertEqual(self.asked[1:], rest)
+
+    async def test_closed(self) -> None:
+        """Whoever waits for an answer hears of it."""
+        links = await self.gather({Method.CONNECT: silence})
+        calls = [Deferred.fromCoroutine(links.connect(CONNECT)) for _ in range(2)]
+        await until(lambda: bool(self.asked))
+        await links.close()
+        for call in calls:
+            await self.assertFailure(call, PeerUnavailable)
+        self.first.callback(None)
 
     async def test_nobody_there(self) -> None:
         """Fails at once, and says so for readiness."""

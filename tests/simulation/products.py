@@ -203,12 +203,20 @@ class RemotePresence:
         words = f"attach {key} at {location.server}"
         return await self._product.call(self._process, words, lambda: self._held.attach(location, key, mid, platform))
 
+    async def attach_many(self, location: Location, arrivals: Sequence[tuple[str, int, str]]) -> dict[str, Location]:
+        words = f"attach {[key for key, _, _ in arrivals]} at {location.server}"
+        return await self._product.call(self._process, words, lambda: self._held.attach_many(location, arrivals))
+
     async def devices(self, mid: int, platform: str) -> list[tuple[str, Location]]:
         return await self._product.call(self._process, "devices", lambda: self._held.devices(mid, platform))
 
     async def detach(self, location: Location, key: str, mid: int) -> bool:
         words = f"detach {key} from {location.server}"
         return await self._product.call(self._process, words, lambda: self._held.detach(location, key, mid))
+
+    async def detach_many(self, location: Location, entries: Sequence[tuple[str, int]]) -> None:
+        words = f"detach {[key for key, _ in entries]} from {location.server}"
+        await self._product.call(self._process, words, lambda: self._held.detach_many(location, entries))
 
     async def renew(self, location: Location, entries: Sequence[tuple[str, int]]) -> list[str]:
         words = f"renew {[key for key, _ in entries]} at {location.server}"

@@ -11,6 +11,8 @@ from imd.transport.rpc_client import RpcCometClient, RpcLogicClient
 REQUESTS: dict[Method, rpc.Value] = {
     Method.CONNECT: rpc.Connect("s", 1, "k"),
     Method.DISCONNECT: rpc.Disconnect("s", 1, "k"),
+    Method.CONNECT_MANY: rpc.ConnectMany(()),
+    Method.DISCONNECT_MANY: rpc.DisconnectMany("s", 1, ()),
     Method.RENEW: rpc.Renew("s", 1),
     Method.RECEIVE: rpc.Receive("s", "k", 1, 1000, b""),
     Method.HOST: rpc.Host("s", 1, "live://1"),
@@ -40,8 +42,10 @@ class ClientTests(SynchronousTestCase):
     def test_each_function_calls_its_method(self) -> None:
         """The function's name is the method's; request and reply pass untouched."""
         recorder = Recorder()
-        logic: LogicClient = RpcLogicClient(recorder)
+        logic = RpcLogicClient(recorder)
+        seam: LogicClient = logic
         comet: CometClient = RpcCometClient(recorder)
+        self.assertIs(seam, logic)
         self.assertEqual(set(REQUESTS), set(SIGNATURES))
         for method, request in REQUESTS.items():
             function = getattr(comet if method is Method.PUSH else logic, method.value.decode())
