@@ -4,6 +4,8 @@ import os
 import platform
 from pathlib import Path
 
+from imd import __version__
+
 PROC = Path("/proc")
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") / 1024
@@ -61,4 +63,5 @@ def description() -> dict[str, str | int]:
         "cores": len(cores()),
         "kernel": platform.release(),
         "python": platform.python_version(),
+        "imd": __version__,
     }
