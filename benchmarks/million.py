@@ -86,7 +86,7 @@ def command(
     handshakes: int,
     json_path: Path | None,
 ) -> None:
-    """Connections by the hundred thousand, in one room; a push to it, and one to everybody.
+    """A million connections, and pushes to all of them.
 
     \b
     Real processes: one imd-logic, one imd-job, Redis, ZooKeeper, and behind one port as many imd-comet as the hard file
