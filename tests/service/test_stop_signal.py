@@ -1,4 +1,4 @@
-"""What SIGTERM does."""
+"""What SIGTERM and SIGINT do."""
 
 import os
 import signal
@@ -28,14 +28,15 @@ class Reactor:
 
 class StopSignalTests(SynchronousTestCase):
     def test_stops(self) -> None:
-        """SIGTERM stops the reactor while it is open, a second one changes nothing, and afterwards all is as before."""
-        before = signal.getsignal(signal.SIGTERM)
+        """They stop the reactor while it is open, a second one changes nothing, and afterwards all is as before."""
+        numbers = (signal.SIGTERM, signal.SIGINT)
+        before = [signal.getsignal(number) for number in numbers]
         reactor = Reactor()
         part = StopSignal(reactor=reactor)
         self.successResultOf(Deferred.fromCoroutine(part.open()))
-        for _ in range(2):
-            os.kill(os.getpid(), signal.SIGTERM)
+        for number in numbers:
+            os.kill(os.getpid(), number)
         self.successResultOf(Deferred.fromCoroutine(part.close()))
         self.assertEqual(reactor.stops, 2)
         self.assertIsNone(part.trouble())
-        self.assertEqual(signal.getsignal(signal.SIGTERM), before)
+        self.assertEqual([signal.getsignal(number) for number in numbers], before)
