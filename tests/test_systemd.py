@@ -14,6 +14,7 @@ from imd.config.settings import Comet
 
 ROOT = Path(__file__).parent.parent
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
+TARGETS = sorted((ROOT / "systemd").glob("*.target"))
 TWISTD = "/opt/imd/bin/twistd"
 
 MAX_EXPOSURE = 1.2  # of 10, as systemd-analyze counts
@@ -71,13 +72,24 @@ class UnitTests(SynchronousTestCase):
             self.assertEqual(box, boxes[0])
 
     def test_target_takes_the_cluster(self) -> None:
-        """imd.target starts and stops the three, never the one-process imd."""
+        """imd.target starts and stops the three, comets by a target of their own, never the one-process imd."""
         for unit in UNITS:
-            alone = unit.name == "imd.service"
-            self.assertEqual(("PartOf", "imd.target") in directives(unit, "Unit"), not alone)
-            self.assertEqual(
-                dict(directives(unit, "Install"))["WantedBy"], "multi-user.target" if alone else "imd.target"
-            )
+            if unit.name == "imd.service":
+                self.assertIn(("Conflicts", "imd.target imd-comets.target"), directives(unit, "Unit"))
+                self.assertEqual(dict(directives(unit, "Install"))["WantedBy"], "multi-user.target")
+                continue
+            target = "imd-comets.target" if unit.name == "imd-comet@.service" else "imd.target"
+            for name in ("PartOf", "Before"):
+                self.assertIn((name, target), directives(unit, "Unit"))
+            self.assertEqual(dict(directives(unit, "Install"))["WantedBy"], target)
+
+    def test_target_takes_the_comets(self) -> None:
+        """imd-comets.target comes and goes with imd.target, and can be enabled without it."""
+        comets, whole = TARGETS
+        self.assertEqual((comets.name, whole.name), ("imd-comets.target", "imd.target"))
+        self.assertIn("imd-comets.target", dict(directives(whole, "Unit"))["Wants"].split())
+        self.assertIn(("PartOf", "imd.target"), directives(comets, "Unit"))
+        self.assertEqual(dict(directives(comets, "Install"))["WantedBy"], "multi-user.target")
 
 
 class SystemdTests(SynchronousTestCase):
@@ -89,7 +101,7 @@ class SystemdTests(SynchronousTestCase):
         twistd = self.folder / "twistd"
         twistd.write_text("#!/bin/sh\n")
         twistd.chmod(0o755)
-        for unit in (*UNITS, ROOT / "systemd" / "imd.target"):
+        for unit in (*UNITS, *TARGETS):
             name = unit.name.replace("@.", "@1.")
             (self.folder / name).write_text(unit.read_text().replace(TWISTD, str(twistd)))
         self.names = sorted(path.name for path in self.folder.glob("imd*"))
