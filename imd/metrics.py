@@ -256,6 +256,11 @@ class Metrics:
         self.links = Gauge("imd_links", "RPC peers by role and state (up, down).", ("role", "state"))
         # the process
         self.process = Gauge("imd_process", "1 for this process, by its name in the ledger: <id>@<boot>.", ("name",))
+        # a supervisor of several comets
+        self.processes = Gauge("imd_processes", "Processes that this one starts, by how they are now.", ("phase",))
+        self.process_ends = Counter(
+            "imd_process_ends", "Ends of processes that this one then started again.", ("process",)
+        )
         self.start_time_seconds = Gauge(
             "process_start_time_seconds", "When it started, in seconds since the epoch: its counters begin there."
         )

@@ -2,7 +2,7 @@
 
 from random import random
 from secrets import token_hex
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from imd.comet.limits import Limits
 from imd.comet.policy import SlowPolicy
@@ -10,8 +10,11 @@ from imd.comet.server import Server
 from imd.config import Role, Settings
 from imd.config.check import is_public
 from imd.config.settings import Comet
+from imd.errors import ConfigError
 from imd.interfaces import Registry
 from imd.protocol.rpc import Method
+from imd.service.comets import supervise
+from imd.service.cores import allowance, cores, count_processes
 from imd.service.daemon import Daemon, Part
 from imd.service.discovery import discovery
 from imd.service.launch import launch
@@ -35,18 +38,37 @@ class Options(RoleOptions):
     """What `twistd imd-comet --help` shows."""
 
     role: ClassVar[Role] = "comet"
-    synopsis = "[--config comet.toml] [--id ID] [--set section.key=value]..."
+    optParameters: ClassVar[list[list[Any]]] = [
+        [
+            "processes",
+            "n",
+            None,
+            "How many comets to run side by side on the same ports, each a process of its own: a number, or auto for one a "
+            "core. Their ids are ID-1, ID-2, …; without this option it is one process, ID.",
+        ],
+    ]
+    optFlags: ClassVar[list[list[Any]]] = [
+        ["pin", None, "With --processes: keep each on a core of its own, instead of where the scheduler likes it."]
+    ]
+    synopsis = "[--config comet.toml] [--id ID] [--processes N] [--set section.key=value]..."
     longdesc = (
         "Holds the clients' connections (TCP, WebSocket, and both over TLS) and writes pushes to them. Finds logic through "
         "ZooKeeper, and accepts clients once presence knows it. Listens on 127.0.0.1:3101 (TCP) and :3102 (WebSocket) unless "
-        "configured otherwise. For several on one port set comet.reuse_port and give each its --id. "
-        "For all of imd in one process: twistd imd."
+        "configured otherwise. A comet is one process and uses one core: --processes runs several behind the same ports, "
+        "starts again what ends, and stops all of them together. For all of imd in one process: twistd imd."
     )
 
 
 def makeService(options: Options) -> Daemon:  # twistd's name
     """twistd calls it, before the fork."""
-    return launch(options, build)
+    if options["processes"] is None:
+        return launch(options, build)
+    held = cores()
+    try:
+        count = count_processes(options["processes"], cores=len(held), allowance=allowance())
+    except ConfigError as error:
+        raise SystemExit(str(error)) from None
+    return supervise(options, count, cores=held if options["pin"] else ())
 
 
 def build(process: Process) -> list[Part]:

@@ -66,6 +66,7 @@ class Daemon(Service):
         self._ticks: Timer | None = None  # the next tick, from the first turn to the end
         self._due = 0.0  # when the next tick should come, reactor seconds
         self._status = ""  # what systemd was told last
+        self._why = "stopping"  # what it is told at the end: the fault, if there is one
 
     def setServiceParent(self, parent: IServiceCollection) -> None:
         """twistd hands us its application: the place to say how the process logs."""
@@ -81,7 +82,7 @@ class Daemon(Service):
     def stopService(self) -> Deferred[None]:
         """Close what was opened; the reactor stops when it is done."""
         super().stopService()
-        self._notifier.stopping()
+        self._notifier.stopping(self._why)
         return Deferred.fromCoroutine(self._end())
 
     def troubles(self) -> dict[str, str]:
@@ -104,6 +105,7 @@ class Daemon(Service):
         self.log.error("{name} stops: {error}", name=self.name, error=str(error))
         if self.running:
             self._mark_failed()
+            self._why = str(error)
         with suppress(ReactorNotRunning):  # it is stopping
             self.reactor.stop()
 

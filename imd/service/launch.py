@@ -4,12 +4,14 @@ import os
 import sys
 from collections.abc import Callable
 
+from imd.config import Settings
 from imd.errors import ConfigError
 from imd.metrics import Metrics
 from imd.service.daemon import Daemon, Part, mark_failed
 from imd.service.file_limit import raise_file_limit
 from imd.service.greeting import greeting
-from imd.service.notify import Notifier
+from imd.service.lifeline import Lifeline
+from imd.service.notify import Notifier, is_supervised
 from imd.service.options import Options
 from imd.service.process import Process, bind, process
 from imd.service.steady_clock import use_steady_clock
@@ -47,7 +49,8 @@ def launch(options: Options, build: Build) -> Daemon:
             troubles=daemon.troubles,
             fail=daemon.fail,
         )
-        return [Part("signals", StopSignal(reactor=reactor)), *build(made)]
+        supervisor = [Part("supervisor", Lifeline(0, reactor=reactor))] if is_supervised(os.environ) else []
+        return [Part("signals", StopSignal(reactor=reactor)), *supervisor, *build(made)]
 
     return Daemon(
         f"imd-{role}" if role != "imd" else "imd",
@@ -58,5 +61,10 @@ def launch(options: Options, build: Build) -> Daemon:
         notifier=Notifier(os.environ),
         mark_failed=mark_failed,
         observer=observer,
-        close_seconds=5.0 + max(15.0, settings.comet.stop_seconds, settings.job.settle_seconds),
+        close_seconds=close_seconds(settings),
     )
+
+
+def close_seconds(settings: Settings) -> float:
+    """How long the slowest part of a process may take to close."""
+    return 5.0 + max(15.0, settings.comet.stop_seconds, settings.job.settle_seconds)

@@ -34,24 +34,28 @@ class Out(Protocol):
     def flush(self) -> None: ...
 
 
-def observer(out: Out, level: str, style: str) -> ILogObserver:
-    """The one observer of the process. ``style`` is "text" or "json"."""
+def observer(out: Out, level: str, style: str, process: str = "") -> ILogObserver:
+    """The one observer of the process. ``style`` is "text" or "json". ``process``: which of several it is that write to
+    ``out``; each of its lines says so."""
     predicate = LogLevelFilterPredicate(LogLevel.lookupByName(level))
     for namespace, quietest in _QUIET.items():
         predicate.setLogLevelForNamespace(namespace, max(quietest, LogLevel.lookupByName(level), key=_RANK.index))
     line = _json_line if style == "json" else _text_line
-    return FilteringLogObserver(LineObserver(out, line), [predicate])
+    return FilteringLogObserver(LineObserver(out, line, process), [predicate])
 
 
 @implementer(ILogObserver)
 class LineObserver:
     """Writes each event as ``line`` makes it, and flushes: a log that is read after a crash is whole."""
 
-    def __init__(self, out: Out, line: Callable[[LogEvent], str]) -> None:
+    def __init__(self, out: Out, line: Callable[[LogEvent], str], process: str = "") -> None:
         self._out = out
         self._line = line
+        self._process = process  # who writes, where several do; empty = there is only one
 
     def __call__(self, event: LogEvent) -> None:
+        if self._process:
+            event = {**event, "process": self._process}
         self._out.write(self._line(event) + "\n")
         self._out.flush()
 
@@ -65,6 +69,7 @@ def _parts(event: LogEvent) -> tuple[str, str, str, str]:
 def _text_line(event: LogEvent) -> str:
     """A line, and what belongs to it indented below, so that no client's key or path can pass for a line of its own."""
     when, level, namespace, message = _parts(event)
+    namespace = f"{event['process']} {namespace}" if "process" in event else namespace
     failure = event.get("log_failure")
     text = message if failure is None else f"{message}\n{failure.getTraceback().rstrip()}"
     first, *others = map(_harmless, text.split("\n"))

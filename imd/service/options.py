@@ -13,6 +13,7 @@ from imd.config import Role, Settings, load
 from imd.errors import ConfigError
 from imd.service.log import observer
 from imd.service.log_file import LogFile
+from imd.service.notify import is_supervised
 
 
 class Options(usage.Options):
@@ -73,4 +74,5 @@ class Options(usage.Options):
             out = sys.stdout if path == "-" else LogFile(path)
         except OSError as error:
             raise ConfigError(f"--logfile {path}: {(error.strerror or str(error)).lower()}") from None
-        return observer(out, self.settings.log.level, self.settings.log.format)
+        process = self.settings.server.id if is_supervised(os.environ) else ""
+        return observer(out, self.settings.log.level, self.settings.log.format, process)

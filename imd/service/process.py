@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import zmq
@@ -42,7 +43,7 @@ class Process(NamedTuple):
     @property
     def id(self) -> str:
         """Its name in the registry."""
-        return self.settings.server.id or platform.node()
+        return process_id(self.settings)
 
     @property
     def zmq_options(self) -> ZmqOptions:
@@ -85,14 +86,8 @@ class Process(NamedTuple):
 
     def parts(self) -> list[Part]:
         """What comes first: the operator's listener, so that /readyz can say what start-up waits for, and ZeroMQ."""
-        listener = [Part("admin.listen", self._admin())] if "admin.listen" in self.sockets else []
-        return [*listener, Part("zeromq", ZmqPart(self.context)), Part("rpc security", self.security)]
-
-    def _admin(self) -> Listener:
-        metrics = MetricsApi(metrics=self.metrics, in_thread=self.in_thread)
-        routes = [*HealthApi(troubles=self.troubles).routes(), *metrics.routes()]
-        site = HttpSite(routes, clock=self.reactor, metrics=self.metrics)
-        return Listener(self.sockets["admin.listen"], reactor=self.reactor, factory=site, drain=site.stop)
+        admin = admin_parts(self.sockets, reactor=self.reactor, metrics=self.metrics, troubles=self.troubles)
+        return [*admin, Part("zeromq", ZmqPart(self.context)), Part("rpc security", self.security)]
 
     def in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """Run ``function`` off the reactor's thread; answers a Deferred."""
@@ -130,6 +125,18 @@ def process(
     return made
 
 
+def admin_parts(
+    sockets: Mapping[str, BoundSocket], *, reactor: Any, metrics: Metrics, troubles: Callable[[], dict[str, str]]
+) -> list[Part]:
+    """The operator's listener, where one was asked for."""
+    if "admin.listen" not in sockets:
+        return []
+    rendering = MetricsApi(metrics=metrics, in_thread=partial(deferToThreadPool, reactor, reactor.getThreadPool()))
+    site = HttpSite([*HealthApi(troubles=troubles).routes(), *rendering.routes()], clock=reactor, metrics=metrics)
+    listener = Listener(sockets["admin.listen"], reactor=reactor, factory=site, drain=site.stop)
+    return [Part("admin.listen", listener)]
+
+
 def bind(role: Role, settings: Settings) -> dict[str, BoundSocket]:
     """Take every address that the role listens on. Raises :class:`imd.errors.ConfigError`."""
     return {
@@ -137,6 +144,11 @@ def bind(role: Role, settings: Settings) -> dict[str, BoundSocket]:
         for key, text in listens(settings, role).items()
         if text
     }
+
+
+def process_id(settings: Settings) -> str:
+    """Its name in the registry."""
+    return settings.server.id or platform.node()
 
 
 def now_ms() -> int:

@@ -2,19 +2,46 @@
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
+from twisted.python.usage import Options as UsageOptions
+from twisted.trial.unittest import SynchronousTestCase
 
 from imd.backend.registry_static import RegistryStatic
 from imd.errors import AuthRefused, ServerIdTaken
 from imd.interfaces import Instance, Location, Registry
 from imd.logic.ids import IdMaker
-from imd.service.comet import build, comet_parts
-from imd.service.daemon import Part
+from imd.service.comet import Options, build, comet_parts, makeService
+from imd.service.daemon import Daemon, Part
 from imd.service.logic import logic_parts
 from imd.service.storage import Storage, storage
 from tests.support.composition_case import CompositionCase
 from tests.support.reactor import eventually, reactor
 
 TCP = "tcp://127.0.0.1:*"
+
+
+class OptionsTests(SynchronousTestCase):
+    """How many processes twistd is asked for."""
+
+    def made(self, *arguments: str) -> Daemon:
+        """Its service, with addresses that are nobody's."""
+        options = Options()
+        words = [*arguments, "--set", "comet.tcp=127.0.0.1:0", "--set", "comet.websocket=", "--set", "admin.listen="]
+        options.parseOptions(words)
+        parent = UsageOptions()
+        parent.update({"nodaemon": 1})
+        options.parent = parent
+        self.addCleanup(lambda: vars(reactor).pop("seconds", None))  # other tests' timers go by the date
+        return makeService(options)
+
+    def test_refused(self) -> None:
+        """In one line, before anything is bound."""
+        ended = self.assertRaises(SystemExit, self.made, "--processes", "many")
+        self.assertEqual(str(ended), "--processes many: give a number from 1 to 256, or auto for one a core")
+
+    def test_made(self) -> None:
+        """One process by itself; a supervisor for any number, also for one."""
+        for arguments in ((), ("--processes", "1"), ("--processes", "auto", "--pin")):
+            self.assertEqual(self.made(*arguments).name, "imd-comet")
 
 
 class CometPartsTests(CompositionCase):

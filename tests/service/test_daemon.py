@@ -182,6 +182,7 @@ class DaemonTests(SynchronousTestCase):
         self.successResultOf(self.daemon.stopService())
         self.daemon.fail(ServerIdTaken("too late"))
         self.assertEqual(len(self.failures), 2)
+        self.assertEqual(self.notifier.heard[-1], "STOPPING=1\nSTATUS=comet a lives already")
 
     def test_not_ready_while_it_stops(self) -> None:
         """/readyz says so to the end, and systemd's status stays at it; the watchdog is fed."""

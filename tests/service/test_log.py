@@ -29,6 +29,16 @@ class ObserverTests(SynchronousTestCase):
             log.failure("bug")
         self.assertIn("ValueError: planted", out.getvalue())
 
+    def test_one_of_several(self) -> None:
+        """Says on each line which one."""
+        out = io.StringIO()
+        for style in ("text", "json"):
+            made = observer(out, "info", style, "host-2")
+            Logger(namespace="imd.comet", observer=LogPublisher(made)).info("gone")
+        text, record = out.getvalue().splitlines()
+        self.assertRegex(text, r"^\S+ info  host-2 comet: gone$")
+        self.assertEqual(json.loads(record)["process"], "host-2")
+
     def test_a_line_cannot_be_forged(self) -> None:
         """What a client chose stays within its line: ends of lines are indented, other control characters are shown."""
         log, out = self.logged("info", "text")

@@ -52,7 +52,9 @@ class Twistd:
         self.folder = tempfile.mkdtemp(prefix=f"imd-{role}-")
         self.admin = f"unix:{self.folder}/admin"  # known before the process greets
         self._sets = sets or []  # win over the free ports
-        self._arguments = arguments
+        self.arguments = arguments  # of the plugin
+        self.twistd: tuple[str, ...] = ("--nodaemon", "--pidfile=")  # twistd's own
+        self.environ: dict[str, str] = {}  # beside ours
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0  # where this start's log begins
 
@@ -64,14 +66,19 @@ class Twistd:
         sets = [f"admin.listen={self.admin}", *(f"{key}={value}" for key, value in listen.items()), *self._sets]
         twistd = Path(sys.executable).parent / "twistd"
         plugin = "imd" if self.role == "imd" else f"imd-{self.role}"
-        command = [str(twistd), "--nodaemon", "--pidfile=", plugin, *self._arguments]
+        command = [str(twistd), *self.twistd, plugin, *self.arguments]
         command += ["--id", self.id] if self.id else []
         for each in sets:
             command += ["--set", each]
         with open(self._log_path, "ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                command, cwd=self.folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, env=_environment()
+                command,
+                cwd=self.folder,
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                env=_environment() | self.environ,
             )
         _running.add(self._process)
         return self
@@ -163,6 +170,11 @@ class Twistd:
         return status
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None, "it was not started"
+        return self._process.pid
+
+    @property
     def rss_bytes(self) -> int:
         """Of memory that it has now."""
         assert self._process is not None
@@ -180,6 +192,10 @@ class Twistd:
     def urls(self) -> dict[str, str]:
         """Where it listens, by tcp, tls, ws, wss and http, as its greeting says."""
         return {url.partition(":")[0]: url for _, url in _GREETED.findall(self.log)}
+
+    def greeted(self, transport: str) -> list[str]:
+        """Every address of the transport in its log: each of several processes greets."""
+        return [url for _, url in _GREETED.findall(self.log) if url.startswith(f"{transport}:")]
 
     def port(self, transport: str) -> int:
         return int(re.search(r":(\d+)(/|$)", self.urls[transport])[1])  # type: ignore[index]  # a greeted URL has one
