@@ -9,6 +9,8 @@ import click
 COMMANDS: Mapping[str, str] = {
     "short": "benchmarks.short",
     "fanout": "benchmarks.fanout",
+    "report": "benchmarks.report",
+    "connect": "benchmarks.connecting",
     "million": "benchmarks.million",
 }
 DEFAULT = "short"

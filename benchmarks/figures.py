@@ -1,6 +1,6 @@
 """What fan-out and an idle connection cost, as a document."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -68,7 +68,7 @@ def document(rows: Sequence[Row], memory: Mapping[tuple[str, Audience], Memory],
     found = ratios(rows)
     return Document(
         runs=(run,),
-        tables=(*_tables(rows, found), *_memory_table(memory)),
+        tables=(*_summaries(rows, found), *_tables(rows, found), *_memory_table(memory)),
         plots=(*_cost_plots(rows, found), *_latency_plots(rows), *_memory_plot(memory)),
         refusals=tuple(
             Refusal(f"{row.audience}, {row.load}, {NAMES[row.subject]}", tuple(window.refusals))
@@ -85,6 +85,38 @@ def key(*words: object) -> str:
     joined = "-".join(map(str, words)).lower()
     kept = "".join(letter if letter.isalnum() else "-" for letter in joined.replace(",", "").replace("/s", ""))
     return "-".join(filter(None, kept.split("-")))
+
+
+def _summaries(rows: Sequence[Row], found: Ratios) -> Iterator[Table]:
+    """A line a case, a column a subject: what it costs, and how long it takes."""
+    subjects = tuple(dict.fromkeys(row.subject for row in rows))
+    cases = dict.fromkeys((row.audience, row.load) for row in rows)
+    by_case = {(row.subject, row.audience, row.load): row for row in rows}
+
+    def table(name: str, title: str, cell: Callable[[Row], str], note: str) -> Table:
+        lines = [
+            (f"{audience}, {load}", *(_cell(by_case.get((each, audience, load)), cell) for each in subjects))
+            for audience, load in cases
+        ]
+        return Table(name, title, tuple(NAMES[each] for each in subjects), tuple(lines), note)
+
+    def cost(row: Row) -> str:
+        assert row.result is not None
+        ratio = found.get((row.subject, row.audience, row.load))
+        return f"{row.result.us_per_delivery:.2f}" + ("" if ratio is None else f" ({ratio:.2f} ×)")
+
+    def longest(row: Row) -> str:
+        assert row.result is not None
+        return f"{row.result.p99_ms:.1f}"
+
+    yield table("fanout-cost", "What a delivery costs the server, in µs and in loops", cost, READING)
+    yield table("fanout-p99", "From send to receipt, the 99th percentile in ms", longest, READING)
+
+
+def _cell(row: Row | None, cell: Callable[[Row], str]) -> str:
+    if row is None:
+        return ""
+    return cell(row) if row.result else REFUSED
 
 
 def _tables(rows: Sequence[Row], found: Ratios) -> Iterator[Table]:
@@ -130,8 +162,9 @@ def _tone(subject: str) -> Tone:
 
 
 def _cost_plots(rows: Sequence[Row], found: Ratios) -> Iterator[Plot]:
-    """One a number of connections, a group for each transport and load."""
-    for connections in dict.fromkeys(row.audience.connections for row in rows):
+    """One a number of connections, with a group for each transport and load; one for TLS, whose bars are the longest."""
+    crowds = dict.fromkeys((row.audience.connections, row.audience.transport == "tls") for row in rows)
+    for connections, secure in crowds:
         groups = []
         for audience, load in dict.fromkeys((row.audience, row.load) for row in rows):
             marks = tuple(
@@ -139,12 +172,15 @@ def _cost_plots(rows: Sequence[Row], found: Ratios) -> Iterator[Plot]:
                 for (name, *where), ratio in found.items()
                 if where == [audience, load] and name not in (LIMIT, WHOLE)
             )
-            if audience.connections == connections and marks:
+            if (audience.connections, audience.transport == "tls") == (connections, secure) and marks:
                 groups.append(Group(f"{audience.transport}, {load}", marks))
         if groups:
             title = f"What a delivery costs the server, before {connections:,} clients"
             line = (1.0, "the C loop")
-            yield Plot(key("cost", connections), title, "× the C loop", "bars", tuple(groups), line=line)
+            name = key("cost", connections, "tls" if secure else "")
+            yield Plot(
+                name, f"{title} under TLS" if secure else title, "× the C loop", "bars", tuple(groups), line=line
+            )
 
 
 def _latency_plots(rows: Sequence[Row]) -> Iterator[Plot]:
@@ -173,13 +209,11 @@ def _spans(rows: Sequence[Row]) -> Iterator[Mark]:
 
 def _memory_plot(memory: Mapping[tuple[str, Audience], Memory]) -> Iterator[Plot]:
     groups = []
-    for audience in dict.fromkeys(audience for _, audience in memory):
+    for audience in dict.fromkeys(audience for _, audience in memory if audience.transport != "tls"):
+        wanted = MEMORY_AIMS[audience.transport]
         marks = tuple(
             Mark(
-                NAMES[name],
-                (each.process_kb, each.kernel_kb),
-                _tone(name),
-                MEMORY_AIMS.get(audience.transport) if name.startswith("imd") else None,
+                NAMES[name], (each.process_kb, each.kernel_kb), _tone(name), wanted if name.startswith("imd") else None
             )
             for (name, where), each in memory.items()
             if where == audience

@@ -32,10 +32,10 @@ def body(size: int) -> bytes:
 class Pusher:
     """One DEALER socket to a comet's RPC.
 
-    It stands for a job and for the back ends that push to it. Of the messages that were accepted and are not yet delivered there
-    are ``WINDOW`` times as many as may be merged, and each that is delivered is followed by the next. What is accepted while
-    requests are under way leaves in the next one, as one item, as job has it. Paced, a comet that falls behind is sent less,
-    which shows.
+    It stands for a job and for the back ends that push to it. Of the messages that were accepted and are not yet delivered
+    there are ``WINDOW`` times as many as may be merged, and each that is delivered is followed by the next. What is accepted
+    while requests are under way leaves in the next one, as one item, as job has it. Paced, a comet that falls behind is sent
+    less, which shows.
     """
 
     def __init__(self, endpoint: str, *, server: str, boot: int, connections: int) -> None:

@@ -13,8 +13,7 @@ def text(document: Document) -> str:
     blocks = [_table(table) for table in document.tables]
     notes = dict.fromkeys(table.note for table in document.tables if table.note)
     if document.refusals:
-        said = [f"  {refusal.where}: {'; '.join(refusal.reasons)}" for refusal in document.refusals]
-        blocks.append("\n".join(["Windows that were refused:", *said]))
+        blocks.append(f"{len(document.refusals)} windows could not be believed: --html and --json say which, and why.")
     return "\n\n".join([*blocks, *(fill(note, WIDTH) for note in notes)])
 
 

@@ -49,7 +49,7 @@ class FiguresTests(SynchronousTestCase):
 
     def test_table(self) -> None:
         """A line a subject: its figures, or why there are none."""
-        table, memory = document(ROWS, MEMORY, RUN).tables
+        _, _, table, memory = document(ROWS, MEMORY, RUN).tables
         self.assertEqual(
             (table.key, table.title), ("fanout-tcp-1000-flat-out-100-bytes", "tcp × 1,000, flat out, 100 bytes")
         )
@@ -57,6 +57,14 @@ class FiguresTests(SynchronousTestCase):
         self.assertEqual(imd[:4], ("imd comet", "3.80", "0", "0.95"))
         self.assertEqual(write[1], "refused: 2 of 2 windows, the last because 2 clients lost their connection")
         self.assertEqual(memory.rows, (("imd comet, tcp × 1,000", "2.50", "8.00"),))
+
+    def test_summaries(self) -> None:
+        """A line a case, a column a subject."""
+        cost, p99, *_ = document(ROWS, MEMORY, RUN).tables
+        self.assertEqual(cost.columns, ("C loop of send()", "imd comet", "transport.write"))
+        case = "tcp × 1,000, flat out, 100 bytes"
+        self.assertEqual(cost.rows, ((case, "4.00 (1.00 ×)", "3.80 (0.95 ×)", "refused"),))
+        self.assertEqual(p99.rows, ((case, "4.0", "4.0", "refused"),))
 
     def test_plots(self) -> None:
         """What was refused is not drawn; what is wanted is marked; latency is of paced loads."""
