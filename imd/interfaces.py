@@ -78,8 +78,11 @@ class Connection(Protocol):
     """What a session needs of a client's transport. Bytes given to ``write`` are ready for the socket."""
 
     framed: bool  # WebSocket: a packet travels in a frame
-    transport: str  # "tcp", "tls", "ws" or "wss", for metrics
     address: str  # the peer's IP
+
+    @property
+    def transport(self) -> str:
+        """``tcp``, ``tls``, ``ws`` or ``wss``, for metrics."""
 
     @property
     def sink(self) -> Sink | None:

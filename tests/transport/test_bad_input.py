@@ -25,7 +25,8 @@ from imd.metrics import Metrics
 from imd.protocol.packet import HEADER_BYTES, MAX_BODY_BYTES, Packet, encode
 from imd.protocol.wire import binary_frame
 from imd.transport.tcp import TcpConnection, TcpFactory
-from imd.transport.websocket import MAX_REQUEST_BYTES, WebSocketFactory, WebSocketFrames
+from imd.transport.websocket import WebSocketConnection, WebSocketFactory
+from imd.transport.websocket_upgrade import MAX_REQUEST_BYTES
 from tests.support.listening_comet import ListeningComet, make_server
 from tests.support.memory_stream import MemoryStream
 from tests.support.mischief import Mischief, verdict
@@ -74,19 +75,17 @@ class Town:
         self.neighbours = [self._neighbour(framed) for framed in (False, True)]
         self.known = self.server.conn_count
 
-    def connect(self, framed: bool) -> tuple[TcpConnection | WebSocketFrames, MemoryStream]:
+    def connect(self, framed: bool) -> tuple[TcpConnection | WebSocketConnection, MemoryStream]:
         stream = MemoryStream()
-        client: TcpConnection | WebSocketFrames
+        client: TcpConnection | WebSocketConnection
         if framed:
-            protocol = self._websocket.buildProtocol(None)
-            assert isinstance(protocol, WebSocketFrames)
-            client = protocol
+            client = self._websocket.buildProtocol(None)
         else:
             client = self._tcp.buildProtocol(None)
         client.makeConnection(stream)
         return client, stream
 
-    def _neighbour(self, framed: bool) -> tuple[TcpConnection | WebSocketFrames, MemoryStream]:
+    def _neighbour(self, framed: bool) -> tuple[TcpConnection | WebSocketConnection, MemoryStream]:
         client, stream = self.connect(framed)
         if framed:
             client.dataReceived(upgrade())
@@ -223,7 +222,7 @@ class MemoryTests(SynchronousTestCase):
         finally:
             tracemalloc.stop()
         self.assertLess(grown, 64 * 1024)
-        for kind in (Session, TcpConnection, WebSocketFrames):
+        for kind in (Session, TcpConnection, WebSocketConnection):
             alive = sum(isinstance(each, kind) for each in gc.get_objects())
             self.assertLess(alive, UNTIL_LOGGING_BEGINS + 50, kind)
 
@@ -292,9 +291,9 @@ class SocketTests(TestCase):
 
 def _held_by_tcp(client: object) -> int:
     assert isinstance(client, TcpConnection)
-    return client._decoder.buffered_bytes
+    return client._decoder.buffered_bytes if client._decoder else 0
 
 
 def _held_by_websocket(client: object) -> int:
-    assert isinstance(client, WebSocketFrames)
-    return len(client.data) + len(client._message)
+    assert isinstance(client, WebSocketConnection)
+    return len(client._request) + (client._decoder.buffered_bytes if client._decoder else 0)
