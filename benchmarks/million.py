@@ -47,7 +47,7 @@ def chosen(connections: int | None, per_process: int, transport: Transport) -> D
 
 
 def _stop(number: int, frame: object) -> None:
-    """SIGTERM: as after Ctrl-C, nothing is left behind."""
+    """SIGTERM, and Ctrl-C also where the shell had it ignored: nothing is left behind."""
     raise KeyboardInterrupt
 
 
@@ -94,7 +94,8 @@ def command(
     fails the run (exit status 3). What the machine cannot hold is refused before anything starts.
     """
     demand = chosen(connections, per_process, transport)
-    signal.signal(signal.SIGTERM, _stop)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     with Progress() as progress, tempfile.TemporaryDirectory(prefix="imd-bench-") as scratch:
         try:
             run = Run(
