@@ -1,5 +1,6 @@
 """The accounts of publishing: each share that a broker is given is counted once, as stored or with the reason why not."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 from twisted.internet.defer import CancelledError
@@ -7,20 +8,23 @@ from twisted.internet.defer import CancelledError
 from imd.errors import ImdError
 from imd.interfaces import Receipt
 from imd.metrics import Metrics
-from imd.protocol.push import Push
+from imd.protocol.push import LABELS, Push
 
 UNKNOWN = "unknown"  # its answer was lost: it may be stored or not
 
 
 def count_answered(metrics: Metrics, pushes: Iterable[Push], receipts: Iterable[Receipt]) -> None:
     """The product has answered, with a receipt for each."""
+    stored: list[str] = []
     for push, receipt in zip(pushes, receipts, strict=True):
         if receipt.repeated:
             metrics.unpublished.add(1, "repeated")
         elif receipt.conflict:
             metrics.unpublished.add(1, "conflict")
         else:
-            metrics.published.add(1, push.target.name.lower())
+            stored.append(LABELS[push.target])
+    for label, count in Counter(stored).items():
+        metrics.published.add(count, label)
 
 
 def count_refused(metrics: Metrics, shares: int, error: BaseException) -> None:

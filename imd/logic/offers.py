@@ -1,10 +1,11 @@
 """Offers: shares on their way into the broker, counted until it has answered."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from imd.interfaces import Broker, Receipt
 from imd.metrics import Metrics
-from imd.protocol.push import Push
+from imd.protocol.push import LABELS, Push
 
 
 class Offers:
@@ -20,8 +21,8 @@ class Offers:
 
     async def publish(self, shares: Sequence[tuple[int, Push]]) -> list[Receipt]:
         """See :meth:`imd.interfaces.Broker.publish`; raises what that raises."""
-        for _, push in shares:
-            self._metrics.offered.add(1, push.target.name.lower())
+        for label, count in Counter([LABELS[push.target] for _, push in shares]).items():
+            self._metrics.offered.add(count, label)
         self._count(len(shares))
         try:
             return await self._broker.publish(shares)

@@ -1,12 +1,11 @@
 """A push as it was ordered, before it has an id: whom it is for, and how it falls apart into the partitions' shares."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence, Sized
 from hashlib import sha256
 from typing import Any, TypeVar
 
-from msgspec import msgpack
+from msgspec import Struct, msgpack
 
 from imd.errors import BadRequest
 from imd.logic.keep import LIVE_ONLY, KeepRules
@@ -19,8 +18,7 @@ Name = TypeVar("Name", str, int)
 MAX_SHARE_MEMBERS = 500  # of one share: it is stored in as many inboxes in one atomic step
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(Struct, frozen=True):
     """A push to any of keys, members, rooms and all, each named once."""
 
     operation: int  # int32
@@ -39,8 +37,7 @@ class Order:
     @property
     def targets(self) -> list[str]:
         """The kinds of targets that it has, as metrics name them."""
-        has = {Target.KEYS: self.keys, Target.MEMBERS: self.mids, Target.ROOM: self.rooms, Target.ALL: self.all}
-        return [target.name.lower() for target, some in has.items() if some]
+        return kinds(self.keys, self.mids, self.rooms, self.all)
 
     def check_keep(self, rules: KeepRules) -> None:
         """Raises :class:`imd.errors.BadRequest`, with what to do, when it asks to keep what is not kept here."""
@@ -81,20 +78,18 @@ class Order:
             )
             return partition, push
 
-        inboxes = rules.of_members(self.keep)
-        return [
-            *(share(p, Target.KEYS, keys=keys) for p, keys in _by_partition(self.keys, str, partitions)),
-            *(
-                share(p, Target.MEMBERS, of, inboxes, mids=some)
-                for p, mids in _by_partition(self.mids, str, partitions)
-                for of, some in _parts(mids)
-            ),
-            *(
-                share(partition_of(room, partitions), Target.ROOM, room, rules.of_room(room, self.keep), room=room)
-                for room in self.rooms
-            ),
-            *([share(partition_of("", partitions), Target.ALL, speed=self.speed)] if self.all else []),
-        ]
+        found: list[tuple[int, Push]] = []
+        for partition, keys in _by_partition(self.keys, str, partitions):
+            found.append(share(partition, Target.KEYS, keys=keys))
+        for partition, mids in _by_partition(self.mids, str, partitions):
+            for of, some in _parts(mids):
+                found.append(share(partition, Target.MEMBERS, of, rules.of_members(self.keep), mids=some))
+        for room in self.rooms:
+            kept = rules.of_room(room, self.keep)
+            found.append(share(partition_of(room, partitions), Target.ROOM, room, kept, room=room))
+        if self.all:
+            found.append(share(partition_of("", partitions), Target.ALL, speed=self.speed))
+        return found
 
     def _share_key(self, target: Target, of: str) -> str:
         """32 hex digits, however long the pusher's own key is; empty when he gave none."""
@@ -103,16 +98,32 @@ class Order:
         return sha256(msgpack.encode((self.pusher, self.idempotency_key, target, of))).hexdigest()[:32]
 
 
+def kinds(keys: Sized, members: Sized, rooms: Sized | bool, all: bool) -> list[str]:
+    """What there is some of, as metrics name it."""
+    found = []
+    if keys:
+        found.append("keys")
+    if members:
+        found.append("members")
+    if rooms:
+        found.append("room")
+    if all:
+        found.append("all")
+    return found
+
+
 def _by_partition(
-    names: Iterable[Name], text: Callable[[Name], str], partitions: int
+    names: Sequence[Name], text: Callable[[Name], str], partitions: int
 ) -> list[tuple[int, tuple[Name, ...]]]:
+    if len(names) == 1:
+        return [(partition_of(text(names[0]), partitions), tuple(names))]
     groups: defaultdict[int, list[Name]] = defaultdict(list)
     for name in names:
         groups[partition_of(text(name), partitions)].append(name)
     return [(partition, tuple(group)) for partition, group in groups.items()]
 
 
-def _parts(mids: tuple[int, ...]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def _parts(mids: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
     """(what tells it from the others, members): the first needs nothing."""
-    for start in range(0, len(mids), MAX_SHARE_MEMBERS):
-        yield str(start) if start else "", mids[start : start + MAX_SHARE_MEMBERS]
+    starts = range(0, len(mids), MAX_SHARE_MEMBERS)
+    return [(str(start) if start else "", mids[start : start + MAX_SHARE_MEMBERS]) for start in starts]

@@ -1,6 +1,5 @@
 """What one call to push may ask for."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from imd.errors import BadRequest, BodyTooLarge
@@ -23,28 +22,30 @@ class PushLimits:
 
     def check(self, order: Order) -> None:
         """Raises :class:`imd.errors.BadRequest` naming the field, or :class:`imd.errors.BodyTooLarge`."""
-        for trouble in self._troubles(order):
+        trouble = self._trouble(order)
+        if trouble is not None:
             raise BadRequest(trouble)
         if len(order.body) > self.body_bytes:
             raise BodyTooLarge(f"body: {len(order.body)} bytes, at most {self.body_bytes}")
 
-    def _troubles(self, order: Order) -> Iterator[str]:
-        if not order.targets:
-            yield "to: names nobody: give keys, mids, room, rooms or all"
+    def _trouble(self, order: Order) -> str | None:
+        if not (order.keys or order.mids or order.rooms or order.all):
+            return "to: names nobody: give keys, mids, room, rooms or all"
         if len(order.keys) + len(order.mids) + len(order.rooms) > self.targets:
-            yield f"to: more than {self.targets} keys, mids and rooms"
+            return f"to: more than {self.targets} keys, mids and rooms"
         if any(not 0 < _size(key) <= MAX_KEY_BYTES for key in order.keys):
-            yield f"to.keys: a key has 1 to {MAX_KEY_BYTES} bytes"
-        if any(mid == 0 or mid not in INT64 for mid in order.mids):
-            yield "to.mids: a member's id is an int64 other than 0"
+            return f"to.keys: a key has 1 to {MAX_KEY_BYTES} bytes"
+        if any(not mid or mid not in INT64 for mid in order.mids):
+            return "to.mids: a member's id is an int64 other than 0"
         if not all(map(is_room_id, order.rooms)):
-            yield f"to.rooms: {ROOM_ID}"
+            return f"to.rooms: {ROOM_ID}"
         if order.speed and not order.all:
-            yield "speed: goes with to.all only"
+            return "speed: goes with to.all only"
         if order.speed < 0:
-            yield "speed: connections a second, or 0 for at once"
+            return "speed: connections a second, or 0 for at once"
         if _size(order.idempotency_key) > MAX_IDEMPOTENCY_KEY_BYTES:
-            yield f"idempotency_key: longer than {MAX_IDEMPOTENCY_KEY_BYTES} bytes"
+            return f"idempotency_key: longer than {MAX_IDEMPOTENCY_KEY_BYTES} bytes"
+        return None
 
 
 def is_room_id(room: str) -> bool:

@@ -1,19 +1,21 @@
 """A push as a back end asks for it, the JSON of ``/v1/push``, and what it is told became of it."""
 
-from base64 import b64decode
+from binascii import a2b_base64
+from collections.abc import Iterable
 from enum import Enum, unique
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from imd.errors import BadRequest
-from imd.logic.order import Order
+from imd.logic.order import Order, kinds
 from imd.logic.push_limits import ROOM_ID, is_room_id
 from imd.protocol.body import INT32, INT64
 from imd.protocol.room_id import split_room_id
 
 Int32 = Annotated[int, Meta(ge=INT32.start, le=INT32.stop - 1)]
+Name = TypeVar("Name", str, int)
 # A member's id is an int64, which JavaScript's numbers do not hold: a string of decimal digits is as good.
 Mid = Annotated[int, Meta(ge=INT64.start, le=INT64.stop - 1)] | Annotated[str, Meta(pattern="^-?[0-9]{1,19}$")]
 
@@ -30,8 +32,7 @@ class To(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def targets(self) -> list[str]:
         """The kinds of targets that it names, as metrics name them; ``nobody`` when there is none."""
-        named = {"keys": self.keys, "members": self.mids, "room": self.room is not None or self.rooms, "all": self.all}
-        return [target for target, some in named.items() if some] or ["nobody"]
+        return kinds(self.keys, self.mids, self.room is not None or self.rooms, self.all) or ["nobody"]
 
 
 class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,9 +60,9 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Order(
             operation=self.op,
             body=self._content(),
-            keys=tuple(dict.fromkeys(self.to.keys)),
-            mids=tuple(dict.fromkeys(int(mid) for mid in self.to.mids)),
-            rooms=tuple(dict.fromkeys(rooms)),
+            keys=_once(self.to.keys),
+            mids=_once([int(mid) for mid in self.to.mids]),
+            rooms=_once(rooms),
             all=self.to.all,
             speed=self.speed,
             idempotency_key=self.idempotency_key,
@@ -73,10 +74,11 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def scopes(self) -> list[str]:
         """What a push key must cover for it: ``push:keys``, ``push:members``, ``push:room:<type>``, ``push:all``."""
-        order = self.order()
-        kinds = [f"push:{target}" for target in order.targets if target != "room"]
-        types = dict.fromkeys(split_room_id(room)[0] for room in order.rooms)
-        return [*kinds, *(f"push:room:{room_type}" for room_type in types)]
+        to = self.to
+        rooms = to.rooms if to.room is None else (to.room, *to.rooms)
+        types = dict.fromkeys([split_room_id(room)[0] for room in rooms])
+        wanted = [f"push:{target}" for target in kinds(to.keys, to.mids, (), to.all)]
+        return [*wanted, *(f"push:room:{room_type}" for room_type in types)]
 
     def _content(self) -> bytes:
         if self.body is not None and self.body_base64 is None:
@@ -84,9 +86,15 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.body_base64 is None or self.body is not None:
             raise BadRequest("body: give exactly one of body and body_base64")
         try:
-            return b64decode(self.body_base64, validate=True)
+            return a2b_base64(self.body_base64, strict_mode=True)
         except ValueError:
             raise BadRequest("body_base64: not base64 (RFC 4648 section 4, with padding)") from None
+
+
+def _once(names: Iterable[Name]) -> tuple[Name, ...]:
+    """Each of them once, in their order."""
+    found = tuple(names)
+    return found if len(found) < 2 else tuple(dict.fromkeys(found))
 
 
 @unique

@@ -21,6 +21,12 @@ class Target(IntEnum):
     KICK = 5  # not a delivery: the connection ``keys[0]`` on ``server`` was replaced by a newer one elsewhere
 
 
+LABELS = {target: target.name.lower() for target in Target}  # as metrics name them
+
+# Looking a member up in its enum costs more than all else here.
+_ROOM = Target.ROOM
+
+
 class Push(msgspec.Struct, frozen=True, array_like=True):
     """One accepted push, or the share of it that one partition carries (shares have the same id)."""
 
@@ -51,7 +57,9 @@ class Push(msgspec.Struct, frozen=True, array_like=True):
         """Where it is kept: the room's timeline, or the inbox of each of its members in their order. Empty = live."""
         if not self.keep_count:
             return ()
-        return (room_timeline(self.room),) if self.target is Target.ROOM else tuple(map(inbox_timeline, self.mids))
+        return (
+            (room_timeline(self.room),) if self.target is _ROOM else tuple([inbox_timeline(mid) for mid in self.mids])
+        )
 
 
 _decoder = msgspec.msgpack.Decoder(Push)
