@@ -1,7 +1,7 @@
 """The broker in Redis: a stream a partition, which holds what was published and not committed."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -10,8 +10,9 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from imd.backend.publication import count_answered, count_refused, count_unknown
+from imd.backend.publication import count_refused
 from imd.backend.redis import RedisLink
+from imd.backend.redis_appender import CHUNK, RedisAppender, places_of
 from imd.backend.redis_connection import Argument
 from imd.backend.redis_cursor import RedisCursor
 from imd.backend.redis_partitions import RedisPartitions, gather
@@ -20,11 +21,8 @@ from imd.backend.redis_script import load_script
 from imd.errors import BrokerUnavailable, ConfigError, Fenced, ImdError, Overloaded
 from imd.interfaces import Backlog, Clock, Entry, Receipt
 from imd.metrics import Metrics
-from imd.protocol.push import Push, dump, fingerprint, load
-from imd.protocol.timeline import Place
-from imd.protocol.timeline import dump as dump_message
+from imd.protocol.push import Push, load
 
-CHUNK = 1000  # pushes, appends to timelines or tokens a call: up to 6 ms, in which Redis does nothing else
 COUNTED_SECONDS = 0.25  # how long a partition's length is believed that was not seen by publishing there
 
 
@@ -59,13 +57,13 @@ class BrokerRedis:
 
     __slots__ = (
         "_agreed",
+        "_appenders",
         "_clock",
         "_commit",
         "_counted_at",
         "_counting",
         "_cursors",
         "_fences",
-        "_idempotency_ms",
         "_kept",
         "_lengths",
         "_link",
@@ -74,7 +72,6 @@ class BrokerRedis:
         "_metrics",
         "_open",
         "_prefix",
-        "_publish",
         "_refused",
         "_rewind",
         "_role",
@@ -106,13 +103,24 @@ class BrokerRedis:
         self._role = RedisRole(link=link, clock=clock, metrics=metrics, name="broker", unavailable=BrokerUnavailable)
         self._prefix = prefix
         self._max_backlog_entries = max_backlog_entries
-        self._idempotency_ms = max(1, int(idempotency_seconds * 1000))
         self._lengths = [0] * partitions  # of the streams, as seen last
         self._counted_at = float("-inf")  # when all of them were seen last, on the clock
         self._counting: list[Deferred[None]] = []  # who waits for that; not empty while it is found out
         self._under_way = 0  # pushes of ours that may be in the streams or not
         self._cursors = [RedisCursor(link=link, stream=self._stream(number)) for number in range(partitions)]
-        self._publish = load_script("era", "timeline", "publish")
+        publish = load_script("era", "timeline", "publish")
+        self._appenders = [
+            RedisAppender(
+                store=store,
+                role=self._role,
+                script=publish,
+                partition=number,
+                idempotency_ms=max(1, int(idempotency_seconds * 1000)),
+                metrics=metrics,
+                length_seen=self._length_seen,
+            )
+            for number in range(partitions)
+        ]
         self._rewind = load_script("era", "rewind")
         self._commit = load_script("era", "commit")
         self._kept = load_script("partitions")
@@ -159,18 +167,17 @@ class BrokerRedis:
         shares: defaultdict[int, list[int]] = defaultdict(list)
         for place, (partition, _) in enumerate(pushes):
             shares[partition].append(place)
-        receipts = [Receipt(push.id) for _, push in pushes]
         work = [
-            Deferred.fromCoroutine(
-                self._publish_share(partition, [(place, pushes[place][1]) for place in places], receipts)
-            )
+            self._appenders[partition].append([pushes[place][1] for place in places])
             for partition, places in shares.items()
         ]
-        if len(work) == 1:
-            await work[0]
-        else:
-            await gather(work)
-        return receipts
+        receipts: dict[int, Receipt] = {}
+        for places, answer in zip(shares.values(), await gather(work), strict=True):
+            receipts.update(zip(places, answer, strict=True))
+        return [receipts[place] for place in range(len(pushes))]
+
+    def _length_seen(self, partition: int, length: int) -> None:
+        self._lengths[partition] = length
 
     async def rewind(self, partition: int) -> int:
         """See :class:`imd.interfaces.Broker`. The fence is Redis' time in ms, or one more than the last."""
@@ -299,77 +306,6 @@ class BrokerRedis:
         """The answers to commands that are under way together."""
         return await gather([Deferred.fromCoroutine(self._role.command(call, *command)) for command in commands])
 
-    async def _publish_share(self, partition: int, share: list[tuple[int, Push]], receipts: list[Receipt]) -> None:
-        """One partition's pushes, each with its place among the receipts."""
-        left = len(share)
-        for page in _pages(share):
-            left -= len(page)
-            try:
-                await self._publish_page(partition, page, receipts)
-            except Exception as error:  # whatever it was, of the page nobody knows, and the rest was not asked for
-                count_unknown(self._metrics, len(page))
-                if left:
-                    count_refused(self._metrics, left, error)
-                raise
-            count_answered(self._metrics, (push for _, push in page), (receipts[number] for number, _ in page))
-
-    async def _publish_page(self, partition: int, page: list[tuple[int, Push]], receipts: list[Receipt]) -> None:
-        """As many as one call may have."""
-        arguments: list[Argument] = [self._idempotency_ms]
-        for _, push in page:
-            timelines = push.timelines
-            arguments += push.idempotency_key, _mark(push), dump(push), len(timelines)
-            if timelines:
-                message = dump_message(push.id, push.at_ms, push.operation, push.body)
-                arguments += message, push.keep_count, push.keep_ms, *timelines
-        length, places, earlier = await self._store.run(
-            self._role, "publish", self._publish, partition, arguments, in_order=True
-        )
-        self._lengths[partition] = length
-        for (number, push), packed in zip(page, places, strict=True):
-            receipts[number] = Receipt(push.id, places=_places(packed))
-        for turn, mark in zip(earlier[::2], earlier[1::2], strict=True):
-            number, push = page[turn - 1]
-            receipts[number] = _earlier(push, mark)
-
-
-def _pages(share: list[tuple[int, Push]]) -> Iterator[list[tuple[int, Push]]]:
-    """Of at most ``CHUNK`` pushes, and appends to timelines; a push that has more goes alone, for it is stored in one step."""
-    page: list[tuple[int, Push]] = []
-    appends = 0
-    for each in share:
-        coming = len(each[1].timelines)
-        if page and (len(page) == CHUNK or appends + coming > CHUNK):
-            yield page
-            page, appends = [], 0
-        page.append(each)
-        appends += coming
-    if page:
-        yield page
-
-
-def _mark(push: Push) -> bytes:
-    """What an idempotency key stands for: the push's id, and what it asks. The script adds a colon and its places."""
-    return b"%d:%s" % (push.id, fingerprint(push).hex().encode()) if push.idempotency_key else b""
-
-
-def _earlier(push: Push, mark: bytes) -> Receipt:
-    id, asked, places = mark.split(b":", 2)
-    if asked.decode() == fingerprint(push).hex():
-        return Receipt(int(id), repeated=True, places=_places(places))
-    return Receipt(int(id), conflict=True)
-
-
-def _places(packed: bytes) -> tuple[Place, ...]:
-    """As ``lua/publish.lua`` packs them. Raises :class:`msgspec.DecodeError`."""
-    if not packed:
-        return ()
-    try:
-        epoch, *pairs = msgspec.msgpack.decode(packed)
-        return tuple(Place(seq, f"{epoch}-{number}") for seq, number in zip(pairs[::2], pairs[1::2], strict=True))
-    except (TypeError, ValueError):
-        raise msgspec.DecodeError("no places") from None
-
 
 def _decode(page: list[Any]) -> tuple[list[Entry], list[bytes]]:
     """(entries, tokens of what is no push)."""
@@ -377,7 +313,7 @@ def _decode(page: list[Any]) -> tuple[list[Entry], list[bytes]]:
     undecodable: list[bytes] = []
     for token, fields in page:
         try:
-            entries.append(Entry(token, load(fields[1]), _places(fields[3]) if len(fields) > 3 else ()))
+            entries.append(Entry(token, load(fields[1]), places_of(fields[3]) if len(fields) > 3 else ()))
         except msgspec.DecodeError:
             undecodable.append(token)
     return entries, undecodable
