@@ -1,7 +1,7 @@
 """What travels together: pushes to a room in one item, items to a comet in one request."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import TypeVar
 
@@ -18,6 +18,8 @@ PLACE_BYTES = 40  # a place (an epoch is some 30 bytes), or a mark
 MID_BYTES = 9  # a member's id, at most
 MAX_MERGED_BYTES = 64 * 1024  # of one item: every receiver's outbox takes it whole
 
+_ROOM = Target.ROOM  # looking it up in its enum costs more than asking for it
+
 K = TypeVar("K")
 
 
@@ -31,11 +33,12 @@ def merge(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
     groups: list[list[Delivery]] = []
     rooms: dict[str, tuple[list[Delivery], int]] = {}  # room -> its open group and the bytes in it
     for delivery in deliveries:
-        size, room = len(delivery.packet), delivery.push.room
+        room = delivery.push.room
         if not _mergeable(delivery):
             groups.append([delivery])
             rooms.pop(room, None)  # what comes later must not pass it
             continue
+        size = len(delivery.packet)
         group, held = rooms.get(room, (None, 0))
         if group is None or held + size > MAX_MERGED_BYTES or group[0].kept is not delivery.kept:
             group, held = [], 0
@@ -47,13 +50,14 @@ def merge(deliveries: Sequence[Delivery]) -> list[list[Delivery]]:
 
 def _mergeable(delivery: Delivery) -> bool:
     push = delivery.push
-    return push.target is Target.ROOM and not delivery.traced and push.operation != Operation.PRESENCE
+    return push.target is _ROOM and not delivery.traced and push.operation != Operation.PRESENCE
 
 
-def pages(keys: Sequence[K]) -> Iterator[Sequence[K]]:
+def pages(keys: Sequence[K]) -> Sequence[Sequence[K]]:
     """Keys in shares that one item may name."""
-    for start in range(0, len(keys), MAX_ITEM_KEYS):
-        yield keys[start : start + MAX_ITEM_KEYS]
+    if len(keys) <= MAX_ITEM_KEYS:
+        return (keys,) if keys else ()
+    return [keys[start : start + MAX_ITEM_KEYS] for start in range(0, len(keys), MAX_ITEM_KEYS)]
 
 
 def take(queue: deque[Parcel]) -> list[Parcel]:
@@ -69,6 +73,6 @@ def take(queue: deque[Parcel]) -> list[Parcel]:
 
 def _size(item: Item) -> int:
     """About its bytes in MessagePack."""
-    named = sum(len(key) + 2 for key in item.keys)
+    named = sum(map(len, item.keys)) + 2 * len(item.keys)
     marked = PLACE_BYTES * (len(item.places) + len(item.marks)) + MID_BYTES * len(item.mids)
     return len(item.packets) + len(item.room) + named + marked + 32

@@ -1,24 +1,29 @@
 """A delivery: one push on its way from the broker to the comets."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
 
 from imd.job.flight import Flight
 from imd.protocol.push import Push
 from imd.protocol.timeline import NOWHERE, Place, inbox_timeline
 
+NOBODY: AbstractSet[str] = frozenset()
+NO_INBOXES: Mapping[int, Place] = {}
 
-@dataclass(slots=True, eq=False)
+
 class Delivery:
     """Settled once the outcome of every parcel that carries it is known."""
 
-    push: Push
-    flight: Flight  # the read that it came with
-    places: tuple[Place, ...] = ()  # in the push's timelines, in their order; empty = it is live
-    packet: bytes = b""  # its packet, once encoded
-    handed: set[str] = field(default_factory=set)  # MEMBERS: the keys that parcels were made for
-    inboxes: Mapping[int, Place] = field(default_factory=dict)  # MEMBERS: mid -> place, once addressed
-    open: int = 1  # parcels whose outcome is not known, and one until all are made
+    __slots__ = ("flight", "handed", "inboxes", "open", "packet", "places", "push")
+
+    def __init__(self, push: Push, flight: Flight, places: tuple[Place, ...] = ()) -> None:
+        self.push = push
+        self.flight = flight  # the read that it came with
+        self.places = places  # in the push's timelines, in their order; empty = it is live
+        self.packet = b""  # its packet, once encoded
+        self.handed = NOBODY  # MEMBERS: the keys that parcels were made for
+        self.inboxes = NO_INBOXES  # MEMBERS: mid -> place, once addressed
+        self.open = 1  # parcels whose outcome is not known, and one until all are made
 
     @property
     def kept(self) -> bool:

@@ -19,6 +19,7 @@ from imd.job.stamp import Stamp, name_of
 from imd.job.tracer import Tracer
 from imd.metrics import Metrics
 from imd.protocol import rpc
+from imd.protocol.push import LABELS
 from imd.protocol.rpc import Kind
 
 MAX_HOPS = 1_000  # of one outcome
@@ -147,36 +148,31 @@ class HandOver:
 
     # --- outcomes ---------------------------------------------------------------------------------------------------------
 
-    def _settle(self, parcel: Parcel, outcome: rpc.Outcome | Miss) -> None:
-        """A lane knows what became of a parcel."""
-        pair = (self._stamp.sender, name_of(parcel.location))
-        if not isinstance(outcome, Miss):
-            self._metrics.items_answered.add(1, *pair)
-        elif outcome in (Miss.LOST, Miss.ERROR):
-            self._metrics.items_unsure.add(1, *pair)
-        try:
-            if isinstance(outcome, Miss):
-                done = not self._missed(parcel, outcome)
-            else:
-                done = not self._answered(parcel, outcome)
-        except Exception:  # a bug in one parcel's accounts must not keep its partition from committing
-            self.log.failure("A parcel could not be settled")
-            done = True
-        if done:
-            self._close(parcel)
+    def _settle(self, parcels: Sequence[Parcel], outcomes: Sequence[rpc.Outcome | Miss]) -> None:
+        """A lane knows what became of these, which went to its comet together."""
+        pair = (self._stamp.sender, name_of(parcels[0].location))
+        if unsure := len([each for each in outcomes if each in (Miss.LOST, Miss.ERROR)]):
+            self._metrics.items_unsure.add(unsure, *pair)
+        if answered := len([each for each in outcomes if not isinstance(each, Miss)]):
+            self._metrics.items_answered.add(answered, *pair)
+        for parcel, outcome in zip(parcels, outcomes, strict=True):
+            try:
+                if isinstance(outcome, Miss):
+                    done = not self._missed(parcel, outcome)
+                else:
+                    done = not self._answered(parcel, outcome)
+            except Exception:  # a bug in one parcel's accounts must not keep its partition from committing
+                self.log.failure("A parcel could not be settled")
+                done = True
+            if done:
+                self._close(parcel)
 
     def _answered(self, parcel: Parcel, outcome: rpc.Outcome) -> bool:
         """Count; True when some of it is looked for again."""
-        for label, count in (
-            ("delivered", outcome.delivered),
-            ("filtered", outcome.filtered),
-            ("scheduled", outcome.scheduled),
-            ("dropped", sum(count for _, count in outcome.dropped)),  # comet's own drops, counted there by reason
-            ("duplicate", outcome.duplicate),
-            ("deferred", outcome.deferred),
-        ):
-            if count:
-                self._metrics.handed_over.add(count, label)
+        if outcome.delivered:
+            self._metrics.handed_over.add(outcome.delivered, "delivered")
+        if outcome != rpc.Outcome(outcome.delivered):  # seldom
+            self._count_others(outcome)
         if outcome.hops and parcel.item.traced:
             self._tracer.pass_on(parcel.deliveries[0], outcome.hops[:MAX_HOPS])
         unknown: Sequence[str] = ()
@@ -193,6 +189,18 @@ class HandOver:
             return False
         self._look(parcel, unknown, None)
         return True
+
+    def _count_others(self, outcome: rpc.Outcome) -> None:
+        """Those that were not delivered."""
+        for label, count in (
+            ("filtered", outcome.filtered),
+            ("scheduled", outcome.scheduled),
+            ("dropped", sum(count for _, count in outcome.dropped)),  # comet's own drops, counted there by reason
+            ("duplicate", outcome.duplicate),
+            ("deferred", outcome.deferred),
+        ):
+            if count:
+                self._metrics.handed_over.add(count, label)
 
     def _missed(self, parcel: Parcel, miss: Miss) -> bool:
         """Count; True when it is looked for again."""
@@ -218,7 +226,8 @@ class HandOver:
         self.under_way -= packets
 
     def _close(self, parcel: Parcel) -> None:
-        self._drop(parcel, parcel.left, "error")  # nothing is left, but for a bug in its accounts
+        if parcel.left:  # a bug in its accounts
+            self._drop(parcel, parcel.left, "error")
         for delivery in parcel.deliveries:
             self._release(delivery)
 
@@ -229,7 +238,7 @@ class HandOver:
         push, flight = delivery.push, delivery.flight
         if flight.given_up:
             return
-        self._metrics.settled.add(1, push.target.name.lower())
+        self._metrics.settled.add(1, LABELS[push.target])
         self._metrics.delivery_seconds.observe(max(0, self._now_ms() - push.at_ms) / 1000)
         flight.open -= 1
         if not flight.open:

@@ -33,7 +33,7 @@ class Miss(Enum):
         return self.value[0]
 
 
-Settle = Callable[[Parcel, rpc.Outcome | Miss], None]
+Settle = Callable[[Sequence[Parcel], Sequence[rpc.Outcome | Miss]], None]
 
 
 class Lane:
@@ -78,7 +78,7 @@ class Lane:
         self._clock = clock
         self._settings = settings
         self._stamp = stamp  # of every batch
-        self._settle = settle  # told of each parcel, once; never raises
+        self._settle = settle  # told of each parcel, once, those of a request together; never raises
         self._fenced = fenced  # told when a comet knows a newer owner; what is on the lane is never settled
         self._queue: deque[Parcel] = deque()  # bounded by the partition's window
         self._busy = False  # a request is under way, or a pause before it is tried again
@@ -116,8 +116,7 @@ class Lane:
         try:
             while self._queue:
                 parcels = take(self._queue)
-                for parcel, outcome in zip(parcels, await self._outcomes(parcels), strict=True):
-                    self._settle(parcel, outcome)
+                self._settle(parcels, await self._outcomes(parcels))
         except Fenced:
             self._queue.clear()
             self._fenced()

@@ -7,12 +7,13 @@ from imd.job.delivery import Delivery
 from imd.protocol import rpc
 
 NO_MEMBERS: Mapping[str, int] = {}
+_KEYS = rpc.Kind.KEYS  # looking it up in its enum costs as much as all else here
 
 
 class Parcel:
     """What a lane carries. Several deliveries share one when pushes to a room were merged."""
 
-    __slots__ = ("deliveries", "item", "left", "location", "looks", "mids")
+    __slots__ = ("deliveries", "item", "left", "location", "looks", "mids", "packets")
 
     def __init__(
         self,
@@ -28,16 +29,17 @@ class Parcel:
         self.deliveries = deliveries
         self.mids = mids  # MEMBERS: whose each key is; empty for other targets
         self.looks = looks  # how often its keys were looked up again
-        self.left = self.packets  # of its packets, those whose outcome is not counted yet
+        self.packets = _packets(item)  # what is counted for it
+        self.left = self.packets  # of them, those whose outcome is not counted yet
 
     @property
     def kept(self) -> bool:
         """Who does not get it now finds it in the timeline."""
         return bool(self.item.places)
 
-    @property
-    def packets(self) -> int:
-        """What is counted for it: packets, times keys where there are some. A kick is no packet."""
-        if self.item.kind is rpc.Kind.KICK:
-            return 0
-        return self.item.count * (len(self.item.keys) if self.item.kind is rpc.Kind.KEYS else 1)
+
+def _packets(item: rpc.Item) -> int:
+    """Packets, times keys where there are some. A kick is no packet."""
+    if item.kind is _KEYS:
+        return item.count * len(item.keys)
+    return 0 if item.kind is rpc.Kind.KICK else item.count

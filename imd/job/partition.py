@@ -1,6 +1,6 @@
 """A partition of the broker that this job owns: read, handed over, committed in order."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from itertools import takewhile
 
@@ -18,6 +18,7 @@ from imd.job.settings import JobSettings
 from imd.job.stamp import Stamp
 from imd.job.tracer import Tracer
 from imd.metrics import Metrics
+from imd.protocol.push import LABELS
 from imd.protocol.trace import Step
 
 MakeHandOver = Callable[[Stamp, Callable[[Flight], None], Callable[[], None]], HandOver]
@@ -181,9 +182,10 @@ class Partition:
     async def _take(self, entries: list[Entry]) -> None:
         flight = Flight([entry.token for entry in entries], len(entries))
         deliveries = [Delivery(entry.push, flight, entry.places) for entry in entries]
+        for label, count in Counter([LABELS[entry.push.target] for entry in entries]).items():
+            self._metrics.taken.add(count, label)
         for delivery in deliveries:
-            self._metrics.taken.add(1, delivery.push.target.name.lower())
-            if delivery.traced:
+            if delivery.push.trace:
                 self._tracer.note(delivery, Step.TAKEN)
         self._flights.append(flight)
         assert self._hand_over is not None, "owned before it is read"

@@ -14,8 +14,11 @@ from imd.metrics import Metrics
 from imd.protocol.operation import Operation
 from imd.protocol.push import Push, Target
 from imd.protocol.rpc import Item, Kind
-from imd.protocol.timeline import NOWHERE, Place
+from imd.protocol.timeline import NOWHERE
 from imd.protocol.trace import Step
+
+# Looking a member up in its enum costs more than asking for it.
+_KEYS, _MEMBERS, _ROOM, _KEYS_ITEM = Target.KEYS, Target.MEMBERS, Target.ROOM, Kind.KEYS
 
 
 class _Found(NamedTuple):
@@ -78,7 +81,7 @@ class Router:
         delivery = parcel.deliveries[0]
         mids = NO_MEMBERS
         if parcel.mids:
-            delivery.handed.update(keys)
+            delivery.handed |= keys.keys()
             mids = keys
         item = _keys_item(delivery, tuple(keys), mids)
         return Parcel(location=location, item=item, deliveries=(delivery,), mids=mids, looks=parcel.looks + 1)
@@ -91,11 +94,12 @@ class Router:
         mids: set[int] = set()
         rooms: set[str] = set()
         for push in pushes:
-            if push.target is Target.KEYS:
-                keys.update(push.keys)
-            elif push.target is Target.MEMBERS:
+            target = push.target
+            if target is _MEMBERS:
                 mids.update(push.mids)
-            elif push.target is Target.ROOM:
+            elif target is _KEYS:
+                keys.update(push.keys)
+            elif target is _ROOM:
                 rooms.add(push.room)
         return _Found(
             await self._presence.locate_keys(keys) if keys else {},
@@ -131,12 +135,12 @@ class Router:
         push = group[0].push
         if group[0].traced:
             self._tracer.note(group[0], Step.ROUTED)
-        if push.target is Target.ROOM:
+        if push.target is _MEMBERS:
+            return self._to_members(group[0], found.members)
+        if push.target is _ROOM:
             return self._to_room(group, found.rooms.get(push.room, ()))
-        if push.target is Target.KEYS:
+        if push.target is _KEYS:
             return list(self._to_keys(group[0], found.keys))
-        if push.target is Target.MEMBERS:
-            return list(self._to_members(group[0], found.members))
         if push.target is Target.ALL:
             return self._to_all(group[0])
         return self._to_replaced(group[0])
@@ -175,26 +179,31 @@ class Router:
             for page in pages(keys):
                 yield Parcel(location=location, item=_keys_item(delivery, page, NO_MEMBERS), deliveries=(delivery,))
 
-    def _to_members(self, delivery: Delivery, found: Mapping[int, Mapping[str, Location]]) -> Iterator[Parcel]:
+    def _to_members(self, delivery: Delivery, found: Mapping[int, Mapping[str, Location]]) -> list[Parcel]:
+        mids = delivery.push.mids
         where: dict[Location, list[tuple[str, int]]] = {}
         missing: list[tuple[str, int]] = []
-        if delivery.kept:
-            delivery.inboxes = dict(zip(delivery.push.mids, delivery.places, strict=True))
-        for mid in dict.fromkeys(delivery.push.mids):
+        handed: set[str] = set()
+        if delivery.places:
+            delivery.inboxes = dict(zip(mids, delivery.places, strict=True))
+        for mid in dict.fromkeys(mids):
             homes = found.get(mid)
             if not homes:
                 missing.append(("", mid))
                 continue
-            delivery.handed.update(homes)
+            handed.update(homes)
             for key, location in homes.items():
                 where.setdefault(location, []).append((key, mid))
+        delivery.handed = handed
         if missing:
             self._drop([delivery], len(missing), "not_connected", missing)
+        parcels: list[Parcel] = []
         for location, pairs in where.items():
             for page in pages(pairs):
-                mids = dict(page)
-                item = _keys_item(delivery, tuple(mids), mids)
-                yield Parcel(location=location, item=item, deliveries=(delivery,), mids=mids)
+                whose = dict(page)
+                item = _keys_item(delivery, tuple(whose), whose)
+                parcels.append(Parcel(location=location, item=item, deliveries=(delivery,), mids=whose))
+        return parcels
 
     def _to_all(self, delivery: Delivery) -> list[Parcel]:
         comets, push = self._comets.all(), delivery.push
@@ -234,21 +243,20 @@ def count_missed(metrics: Metrics, packets: int, reason: str, *, kept: bool) -> 
 
 
 def _marks(group: Sequence[Delivery]) -> tuple[tuple[int, int], ...]:
-    return tuple((delivery.push.id, delivery.push.at_ms) for delivery in group)
+    return tuple([(delivery.push.id, delivery.push.at_ms) for delivery in group])
 
 
 def _keys_item(delivery: Delivery, keys: Sequence[str], mids: Mapping[str, int]) -> Item:
     """For ``keys``; ``mids`` says whose each is, of a push to members."""
-    places: tuple[Place, ...] = ()
-    if delivery.inboxes:
-        places = tuple(delivery.inboxes.get(mids[key], NOWHERE) for key in keys)
+    push, inboxes = delivery.push, delivery.inboxes
+    whose = tuple([mids[key] for key in keys]) if mids else ()
     return Item(
-        Kind.KEYS,
+        _KEYS_ITEM,
         delivery.packet,
-        operation=delivery.push.operation,
+        operation=push.operation,
         keys=tuple(keys),
-        marks=_marks([delivery]),
-        places=places,
-        traced=delivery.traced,
-        mids=tuple(mids[key] for key in keys) if mids else (),
+        marks=((push.id, push.at_ms),),
+        places=tuple([inboxes.get(mid, NOWHERE) for mid in whose]) if inboxes else (),
+        traced=bool(push.trace),
+        mids=whose,
     )
