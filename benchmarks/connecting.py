@@ -139,7 +139,6 @@ class _Clustered:
             "comet.max_connections_per_address": limit,
             "comet.heartbeat_seconds": 3600.0,
             "comet.handshake_seconds": 60.0,
-            "log.level": "warn",
         }
         self._cluster = Cluster(scratch, settings=settings)
         for name, daemon in self._cluster.daemons.items():
