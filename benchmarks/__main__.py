@@ -9,6 +9,7 @@ import click
 COMMANDS: Mapping[str, str] = {
     "short": "benchmarks.short",
     "fanout": "benchmarks.fanout",
+    "stalled": "benchmarks.stalled",
     "report": "benchmarks.report",
     "connect": "benchmarks.connecting",
     "million": "benchmarks.million",

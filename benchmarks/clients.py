@@ -54,10 +54,9 @@ class Clients:
             counted = self.look()
         return counted
 
-    def stall(self, every: int) -> None:
-        """Each so-manieth client reads no more; 0 = all read again. Who does not read is not counted."""
-        for client in self._all:
-            client.stall(every)
+    def stall(self, every: int) -> int:
+        """Each so-manieth client reads no more; 0 = all read again. Who does not read is not counted; how many they are."""
+        return sum(client.stall(every) for client in self._all)
 
     def end(self) -> None:
         """Hang up."""

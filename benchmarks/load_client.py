@@ -90,9 +90,10 @@ class LoadClient:
             counted = self.look()
         return counted
 
-    def stall(self, every: int) -> None:
-        """Each so-manieth client reads no more, and is not counted; 0 = all read."""
-        self._program.ask(f"stall {every}", "stalled")
+    def stall(self, every: int) -> int:
+        """Each so-manieth client reads no more, and is not counted; 0 = all read. How many do not."""
+        stalled: int = self._program.ask(f"stall {every}", "stalled")["connections"]
+        return stalled
 
     def end(self) -> None:
         """Hang up."""

@@ -1,8 +1,7 @@
 """A run: every subject before every audience, one at a time."""
 
-import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -10,11 +9,8 @@ from statistics import median
 from benchmarks import compiler, machine, subject
 from benchmarks.case import Audience, Kind, Load, loads, meets
 from benchmarks.clients import Clients
-from benchmarks.measurement import MAX_OTHERS, Memory, Result, Window, result
-
-QUIET_LOOK_SECONDS = 0.3  # how long the cores must have been quiet before a window
-
-Say = Callable[[str], None]
+from benchmarks.measurement import Memory, Result, Window, result
+from benchmarks.meter import Meter, Say
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +29,16 @@ class Plan:
     settle_seconds: float = 1.0  # before memory is read
     tries: int = 3  # of a window that cannot be believed: on a shared machine others come and go
     patience_seconds: float = 120.0  # in all, that is waited for others to leave the cores alone
+
+    def loads(self, audience: Audience) -> list[Load]:
+        """What it is sent."""
+        return loads(
+            audience.connections,
+            kinds=self.kinds,
+            seconds=self.seconds,
+            body_bytes=self.body_bytes,
+            merged=self.merged,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,48 +72,35 @@ class Findings:
 
 
 class Runner:
-    """Measures on two cores: the first that it may use is the server's, the last is its own, and the clients', who have those
-    between too."""
+    """Measures a plan."""
 
     def __init__(self, *, plan: Plan, scratch: Path, say: Say) -> None:
         """Compiles what it needs. Raises :class:`compiler.NoCompiler`."""
-        cores = machine.cores()
-        self._server_core, self._clients_cores = cores[0], cores[1:]
         self._plan = plan
         self._scratch = scratch
         self._say = say
+        self._meter = Meter(say=say, patience_seconds=plan.patience_seconds)
         self._loop = compiler.build("send_loop", scratch)
         self._load_client = compiler.build("load_client", scratch)
-        self._patience_seconds = plan.patience_seconds  # what is left of it
         self.findings = Findings()
 
     def run(self) -> None:
         """All of it. Raises :class:`benchmarks.program.ProgramFailed` or :class:`benchmarks.pusher.PushFailed`."""
-        plan, everywhere = self._plan, os.sched_getaffinity(0)
-        os.sched_setaffinity(0, {self._clients_cores[-1]})
-        try:
+        plan = self._plan
+        with self._meter:
             for number in range(plan.runs):
                 for audience in plan.audiences:
                     for name in plan.subjects:
                         self._measure(name, audience, f"run {number + 1} of {plan.runs}")
-        finally:
-            os.sched_setaffinity(0, everywhere)
 
     def _measure(self, name: str, audience: Audience, where: str) -> None:
-        title = f"{where}, {audience}, {name}"
-        plan = self._plan
-        found = loads(
-            audience.connections,
-            kinds=plan.kinds,
-            seconds=plan.seconds,
-            body_bytes=plan.body_bytes,
-            merged=plan.merged,
-        )
-        wanted = [load for load in found if meets(name, audience, load)]
+        title, plan = f"{where}, {audience}, {name}", self._plan
+        wanted = [load for load in plan.loads(audience) if meets(name, audience, load)]
         if not wanted:
             return
         self._say(f"{title}: connecting")
-        server = subject.start(name, audience=audience, core=self._server_core, scratch=self._scratch, loop=self._loop)
+        core, scratch = self._meter.server_core, self._scratch
+        server = subject.start(name, audience=audience, core=core, scratch=scratch, loop=self._loop)
         clients: Clients | None = None
         try:
             before = machine.process_kb(server.program.pid), machine.kernel_kb()
@@ -115,7 +108,7 @@ class Runner:
                 self._load_client,
                 audience=audience,
                 port=server.port,
-                cores=self._clients_cores,
+                cores=self._meter.clients_cores,
                 log=self._scratch / "clients.log",
             )
             server.ready()
@@ -123,85 +116,20 @@ class Runner:
             after = machine.process_kb(server.program.pid), machine.kernel_kb()
             memory = Memory(*((late - early) / audience.connections for early, late in zip(before, after, strict=True)))
             self.findings.memories.setdefault((name, audience), []).append(memory)
-            self._windows(server, clients, audience, name, title, wanted)
+            for load in wanted:
+                found = self.findings.windows.setdefault((name, audience, load), [])
+                found += self._windows(server, clients, audience, load, title)
         finally:
             if clients is not None:
                 clients.end()
             server.end()
 
     def _windows(
-        self,
-        server: subject.Subject,
-        clients: Clients,
-        audience: Audience,
-        name: str,
-        title: str,
-        wanted: Sequence[Load],
-    ) -> None:
-        plan = self._plan
-        for load in wanted:
-            warm = replace(load, rate=0, seconds=plan.warm_seconds)
-            self._window(server, clients, audience, warm, f"{title}: warming")
-            for number in range(plan.windows):
-                where = f"{title}, {load}, {number + 1} of {plan.windows}"
-                for _ in range(plan.tries):
-                    self._wait_for_quiet(where)
-                    window = self._window(server, clients, audience, load, where)
-                    self.findings.windows.setdefault((name, audience, load), []).append(window)
-                    refusals = window.refusals
-                    refused = f", refused: {'; '.join(refusals)}" if refusals else ""
-                    self._say(f"{where}: {window.us_per_delivery:.2f} µs a delivery{refused}")
-                    if not refusals:
-                        break
-
-    def _wait_for_quiet(self, where: str) -> None:
-        """Until others leave both cores alone; not longer than patience lasts."""
-        said = False
-        while self._patience_seconds > 0:
-            before = self._busy()
-            time.sleep(QUIET_LOOK_SECONDS)
-            busiest = max(late - early for early, late in zip(before, self._busy(), strict=True)) / QUIET_LOOK_SECONDS
-            if busiest <= MAX_OTHERS:
-                return
-            self._patience_seconds -= QUIET_LOOK_SECONDS
-            if not said:
-                said = True
-                self._say(f"{where}: waiting for others, who have {busiest:.0%} of a core")
-
-    def _busy(self) -> tuple[float, float]:
-        return machine.busy_seconds(self._server_core), sum(map(machine.busy_seconds, self._clients_cores))
-
-    def _window(self, server: subject.Subject, clients: Clients, audience: Audience, load: Load, where: str) -> Window:
-        def tick() -> None:
-            self._say(f"{where}: {clients.look().packets:,} deliveries")
-
-        def spent() -> tuple[float, ...]:
-            return (
-                time.monotonic(),
-                server.program.cpu_seconds,
-                clients.cpu_seconds + time.process_time(),
-                *self._busy(),
-            )
-
-        clients.begin()
-        before = spent()
-        sent = server.send(load, tick)
-        counted = clients.drain(sent.messages * audience.connections, tick)
-        seconds, ours, theirs, server_core, clients_core = (
-            late - early for early, late in zip(before, spent(), strict=True)
-        )
-        return Window(
-            connections=audience.connections,
-            rate=load.rate,
-            merged=load.merged,
-            asked_seconds=load.seconds,
-            messages=sent.messages,
-            waited=sent.waited,
-            seconds=seconds,
-            server_seconds=ours,
-            clients_seconds=theirs,
-            clients_cores=len(self._clients_cores),
-            others_on_server_core=max(0.0, server_core - ours),
-            others_on_clients_core=max(0.0, clients_core - theirs),
-            counted=counted,
-        )
+        self, server: subject.Subject, clients: Clients, audience: Audience, load: Load, title: str
+    ) -> Iterator[Window]:
+        plan, meter, count = self._plan, self._meter, audience.connections
+        warm = replace(load, rate=0, seconds=plan.warm_seconds)
+        meter.window(server, clients, count, warm, f"{title}: warming")
+        for number in range(plan.windows):
+            where = f"{title}, {load}, {number + 1} of {plan.windows}"
+            yield from meter.believable(server, clients, count, load, where, tries=plan.tries)

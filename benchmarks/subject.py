@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from urllib.request import urlopen
 
 from benchmarks.case import COMETS, LIMIT, WHOLE, Audience, Load
 from benchmarks.certificate import make_certificate
@@ -101,6 +102,12 @@ class Comet:
     def send(self, load: Load, tick: Callable[[], None]) -> Sent:
         assert self.pusher is not None
         return Sent(self.pusher.send(load, tick))
+
+    def figures(self) -> dict[str, float]:
+        """What its operator can see: /metrics."""
+        with urlopen(f"http://127.0.0.1:{self._ports['listen']}/metrics") as answer:
+            lines: list[str] = answer.read().decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
     def end(self) -> None:
         if self.pusher is not None:

@@ -185,19 +185,19 @@ static int stalled(const struct connection *one) { return stall_each && (one - c
 
 /* Who does not read should not have the kernel read for him either: it keeps what it must. */
 static void stall(int each) {
-    int little = 4096;
+    int little = 4096, found = 0;
     stall_each = each;
     for (int at = 0; at < count; at++) {
         struct connection *one = &connections[at];
         if (one->stage == GONE)
             continue;
         if (stalled(one))
-            setsockopt(one->fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+            found++, setsockopt(one->fd, SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
         else
             while (read_some(one))
                 ;
     }
-    printf("{\"event\":\"stalled\"}\n");
+    printf("{\"event\":\"stalled\",\"connections\":%d}\n", found);
 }
 
 static void begin(void) {

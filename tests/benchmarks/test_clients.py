@@ -41,10 +41,10 @@ class ClientsTests(ProgramCase):
 
     def test_stalled(self) -> None:
         """Who does not read is not counted; reading again, it has what was sent meanwhile."""
-        self.clients.stall(2)  # the first and the third of three, the first of two
+        self.assertEqual(self.clients.stall(2), 3)  # the first and the third of three, the first of two
         found = self.send(0.05, 2)
         self.assertEqual((found.packets, found.fewest, found.most, found.gone), (10, 5, 5, 0))
-        self.clients.stall(0)
+        self.assertEqual(self.clients.stall(0), 0)
         found = self.clients.look()
         self.assertEqual((found.packets, found.fewest, found.most), (25, 5, 5))
 
