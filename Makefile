@@ -1,6 +1,6 @@
 # What README.md and CONTRIBUTING.md tell people to type. `make` alone explains.
 .DEFAULT_GOAL := help
-.PHONY: help run test bench simulate stalled resume-storm kill-matrix lint format tox dev test-needs clean
+.PHONY: help run test bench simulate stalled resume-storm kill-matrix lint format sanitize tox dev test-needs clean
 
 VENV ?= .venv
 PYTHON ?=
@@ -12,6 +12,10 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet --pr
 
 # Tried in this order unless PYTHON names one; each is asked, for a name on the path may be an empty shim.
 PYTHONS = $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
+# imd runs without what is in C.
+SAY_IF_NOT_NATIVE = $(VENV)/bin/python -c 'import imd.transport._battery' 2>/dev/null || \
+	echo 'Without the C extension, which wants a compiler (Debian, Ubuntu: apt install gcc python3-dev): pushes leave slower.' >&2
+
 RECENT = import sys; sys.exit(sys.version_info < (3, 11))
 
 # What the tests run against: a file or command, and the Debian package that brings it.
@@ -27,6 +31,7 @@ help:
 	@echo 'make stalled   one of CLIENTS=10000 clients does not read: the others, and memory'
 	@echo 'make resume-storm  CLIENTS=10000 clients come back at once: how long it takes, and what Redis has to do'
 	@echo 'make bench   what a delivery and a connection cost, in under five minutes; docs/benchmarks.md'
+	@echo 'make sanitize  the tests of the C extension under gcc'"'"'s address and undefined-behaviour sanitizers'
 	@echo 'make lint    ruff, mypy --strict and the rules of the house (tests/test_architecture.py)'
 	@echo 'make format  let ruff put the code into shape'
 	@echo 'make tox     the tests on every Python from 3.11 to 3.13 that is here; ENVS=py313 for one'
@@ -93,14 +98,19 @@ $(VENV)/bin/python:
 		exit 1; \
 	fi
 
-$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+# Editable or not, what is in C has to be built again when it changes.
+BUILT_FROM = setup.cfg setup.py pyproject.toml constraints.txt $(wildcard imd/transport/*.[ch])
+
+$(VENV)/.installed: $(BUILT_FROM) | $(VENV)/bin/python
 	@echo 'Installing imd and what it needs into $(VENV), once.'
 	@$(PIP) -e .
+	@$(SAY_IF_NOT_NATIVE)
 	@touch $@
 
-$(VENV)/.installed-dev: setup.cfg pyproject.toml constraints.txt | $(VENV)/bin/python
+$(VENV)/.installed-dev: $(BUILT_FROM) | $(VENV)/bin/python
 	@echo 'Installing imd and what its tests need into $(VENV), once.'
 	@$(PIP) -e '.[test,lint,tox]'
+	@$(SAY_IF_NOT_NATIVE)
 	@touch $@ $(VENV)/.installed
 
 test-needs:
@@ -119,7 +129,18 @@ test-needs:
 		exit 1; \
 	fi
 
+# The C extension under gcc's sanitizers, in a copy of the tree.
+sanitize: $(VENV)/.installed-dev
+	rm -rf build/sanitize && mkdir -p build/sanitize
+	cp -r imd tests setup.py setup.cfg pyproject.toml README.md LICENSE build/sanitize
+	rm -f build/sanitize/imd/transport/*.so
+	cd build/sanitize && CFLAGS='-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined' \
+		$(abspath $(VENV))/bin/python setup.py --quiet build_ext --inplace
+	cd build/sanitize && ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc \
+		LD_PRELOAD="$$(gcc -print-file-name=libasan.so) $$(gcc -print-file-name=libubsan.so)" \
+		$(abspath $(VENV))/bin/python -m pytest -p no:cacheprovider tests/transport/test_battery_native.py $(ARGS)
+
 clean:
 	rm -rf $(VENV) .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis _trial_temp*
 	find imd tests twisted -name __pycache__ -prune -exec rm -rf {} +
-	rm -f twisted/plugins/dropin.cache
+	rm -f twisted/plugins/dropin.cache imd/transport/*.so

@@ -1,4 +1,5 @@
-"""What ``pip install`` brings: four plugins, one command, the pages; and nothing of Twisted's own."""
+"""What ``pip install`` brings: four plugins, one command, the pages, an extension in C where it can be compiled; and nothing of
+Twisted's own."""
 
 import configparser
 import os
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tempfile
 import venv
 import zipfile
@@ -18,13 +20,15 @@ from twisted.trial.unittest import SynchronousTestCase
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = ["imd", "imd-comet", "imd-job", "imd-logic"]
-SHIPPED = ("README.md", "LICENSE", "pyproject.toml", "setup.cfg", "imd", "twisted")
+EXTENSION = "imd/transport/_battery.abi3.so"
+IN_C = (".c", ".h")
+SHIPPED = ("README.md", "LICENSE", "pyproject.toml", "setup.cfg", "setup.py", "imd", "twisted")
 
 
-def run(*command: str | Path, cwd: Path) -> str:
-    """What ``command`` says on stdout; a failure shows all that it said."""
+def run(*command: str | Path, cwd: Path, **sets: str) -> str:
+    """What ``command`` says on stdout; a failure shows all that it said. ``sets``: of the environment."""
     # without PYTHONPATH: only what is installed is seen
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | sets
     done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, check=False)
     if done.returncode:
         raise AssertionError(f"{command}: exit status {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -43,7 +47,7 @@ class InstallTests(SynchronousTestCase):
         for name in SHIPPED:
             source, copy = ROOT / name, cls.work / "tree" / name
             if source.is_dir():
-                shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"))
+                shutil.copytree(source, copy, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache", "*.so"))
             else:
                 shutil.copy(source, copy)
 
@@ -81,21 +85,60 @@ class InstallTests(SynchronousTestCase):
         self.assertEqual(sorted(set(re.findall(r"^ +(imd\S*) ", offered, re.MULTILINE))), PLUGINS)
         self.assertIn("push", run(bin_folder / "imdctl", "--help", cwd=self.work))
 
+    def sender(self, bin_folder: Path) -> str:
+        """How this imd sends where there is no io_uring."""
+        code = "from imd.transport.sender import sender; print(sender('send').name)"
+        return run(bin_folder / "python", "-c", code, cwd=self.work).strip()
+
+    def wheel(self, folder: str, **sets: str) -> Path:
+        """Built of a tree of its own."""
+        shutil.copytree(self.work / "tree", self.work / folder / "tree")
+        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+        run(*pip, "wheel", "--no-deps", "--no-build-isolation", "./tree", cwd=self.work / folder, **sets)
+        (wheel,) = (self.work / folder).glob("imd-*.whl")
+        return wheel
+
     def test_wheel(self) -> None:
         """A wheel has all that is needed at run time, and no ``__init__.py`` that would overwrite Twisted's."""
-        pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
-        run(*pip, "wheel", "--no-deps", "--no-build-isolation", "-w", self.work, "./tree", cwd=self.work)
-        (wheel,) = self.work.glob("imd-*.whl")
+        wheel = self.wheel("native")
         with zipfile.ZipFile(wheel) as archive:
             names = set(archive.namelist())
         self.assertEqual([name for name in names if name.startswith("twisted/")], ["twisted/plugins/imd_plugins.py"])
         tree = self.work / "tree"
         files = {path.relative_to(tree).as_posix() for path in (tree / "imd").rglob("*.*") if path.suffix != ".pyc"}
         self.assertIn("imd/py.typed", files)
-        self.assertEqual(sorted(files - names), [])
+        self.assertEqual(sorted(files - names), sorted(name for name in files if name.endswith(IN_C)))
+        self.assertIn(EXTENSION, names)
+        self.assertIn("-cp311-abi3-", wheel.name)  # for every Python that imd runs on
         self.assertEqual([name for name in names if name.startswith("tests")], [])
         self.assertTrue(any(name.endswith("licenses/LICENSE") for name in names), names)
-        self.assert_installed(self.environment("plain", wheel))
+        bin_folder = self.environment("plain", wheel)
+        self.assert_installed(bin_folder)
+        self.assertEqual(self.sender(bin_folder), "send")
+
+    def test_wheel_without_a_compiler(self) -> None:
+        """It is for every machine, and lacks nothing but the extension: whoever wants that is told what to do."""
+        wheel = self.wheel("python", CC="/bin/false")
+        self.assertTrue(wheel.name.endswith("-py3-none-any.whl"), wheel.name)
+        with zipfile.ZipFile(wheel) as archive:
+            self.assertEqual([name for name in archive.namelist() if name.endswith((".so", *IN_C))], [])
+        bin_folder = self.environment("pure", wheel)
+        self.assert_installed(bin_folder)
+        with self.assertRaisesRegex(AssertionError, "the C extension was not built; install a C compiler"):
+            self.sender(bin_folder)
+
+    def test_source_distribution(self) -> None:
+        """The extension can be built from it."""
+        tree = self.work / "source"
+        shutil.copytree(self.work / "tree", tree)
+        code = "from setuptools.build_meta import build_sdist; build_sdist('.')"
+        run(sys.executable, "-c", code, cwd=tree)
+        (source,) = tree.glob("imd-*.tar.gz")
+        with tarfile.open(source) as archive:
+            names = {name.partition("/")[2] for name in archive.getnames()}
+        in_c = {path.relative_to(tree).as_posix() for path in (tree / "imd").rglob("*.*") if path.suffix in IN_C}
+        self.assertEqual((len(in_c), in_c - names), (3, set()))
+        self.assertEqual({"setup.py", "setup.cfg", "pyproject.toml"} - names, set())
 
     def test_editable(self) -> None:
         """An editable install does not hide the plugins, and runs what is edited."""
