@@ -182,7 +182,10 @@ class Runner:
                         server = None
                     if number >= 0:
                         windows.append(window)
-                        words = "; ".join(window.refusals) or f"{window.rate:,.0f}/s, {window.us_per_connect:.1f} µs"
+                        found = (
+                            f"{window.rate:,.0f}/s, {window.us_per_connect:.1f} µs, its end {window.us_per_end:.1f} µs"
+                        )
+                        words = "; ".join([found, *window.refusals])
                         self._say(f"{audience}, {NAMES[name]}, {number + 1} of {self._windows}: {words}")
                     if number < 0 or not window.refusals:
                         break
