@@ -41,7 +41,7 @@ COLUMNS = (
 READING = (
     "p99: from send to receipt, when all read, and for the others once each tenth client has stopped and is full. µs: of the "
     "comet's CPU time for one delivery to those that read. Held: in its outbox for each client that does not read, as its "
-    "metrics say; grown: what the process has become larger by; both against comet.outbox_bytes."
+    "metrics say; grown: what the process has become larger by; both at their largest, against comet.outbox_bytes."
 )
 
 
@@ -70,6 +70,7 @@ class Bench:
         self._say = say
         self._meter = meter
         self._load_client = compiler.build("load_client", scratch)
+        self._before_kb = 0.0  # of the comet's process, when all read
 
     def measure(self, found: Found) -> None:
         """Adds to what was found under its policy."""
@@ -98,7 +99,7 @@ class Bench:
         count = self._audience.connections
         self._meter.window(server, clients, count, FLOOD, f"{title}: warming")
         found.reading += self._measured(server, clients, count, f"{title}, all read")
-        before = machine.process_kb(server.program.pid)
+        self._before_kb = machine.process_kb(server.program.pid)
         stalled = clients.stall(EACH)
         readers = count - stalled
         assert isinstance(server.pusher, Pusher)
@@ -106,7 +107,6 @@ class Bench:
         self._fill(found, server, clients, stalled, title)
         found.stalled += self._measured(server, clients, readers, f"{title}, {stalled} do not read")
         self._note(found, server, stalled)
-        found.grown_kb = max(found.grown_kb, (machine.process_kb(server.program.pid) - before) / stalled)
 
     def _measured(self, server: Comet, clients: Clients, receivers: int, where: str) -> Iterator[Window]:
         for number in range(self._windows):
@@ -125,6 +125,8 @@ class Bench:
 
     def _note(self, found: Found, server: Comet, stalled: int) -> None:
         figures = server.figures()
+        grown_kb = machine.process_kb(server.program.pid) - self._before_kb
+        found.grown_kb = max(found.grown_kb, grown_kb / stalled)
         found.held_kb = max(found.held_kb, figures["imd_outbox_bytes"] / 1024 / stalled)
         found.dropped = sum(
             value for name, value in figures.items() if name.startswith('imd_drops_total{layer="comet"')

@@ -3,6 +3,7 @@
 import click
 
 from imd import __version__
+from imd.ctl.bench import bench
 from imd.ctl.check_config import check_config
 from imd.ctl.ledger import ledger
 from imd.ctl.listen import listen
@@ -23,11 +24,12 @@ def main() -> None:
     Before a start:            imdctl check-config etc/comet.toml
     What became of a push?     imdctl trace ID
     Was anything lost?         imdctl ledger
+    What does it cost here?    imdctl bench
 
     Without further options the commands speak to the imd that `make run` starts on this machine. Each one explains
     itself: imdctl push --help. Exit status: 0 done, 1 it failed (one line on stderr says why), 2 asked for wrongly.
     """
 
 
-for command in (listen, push, trace, ledger, check_config, new_push_key, new_curve_keys):
+for command in (listen, push, trace, ledger, check_config, new_push_key, new_curve_keys, bench):
     main.add_command(command)
