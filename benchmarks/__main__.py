@@ -8,11 +8,13 @@ import click
 # A command's name -> the module that has it, as ``command``. Add yours here.
 COMMANDS: Mapping[str, str] = {
     "short": "benchmarks.short",
+    "full": "benchmarks.full",
     "fanout": "benchmarks.fanout",
     "stalled": "benchmarks.stalled",
     "report": "benchmarks.report",
     "connect": "benchmarks.connecting",
     "million": "benchmarks.million",
+    "members": "benchmarks.members",
 }
 DEFAULT = "short"
 
