@@ -64,6 +64,7 @@ class Comet(Section, frozen=True):
     slow_policy: SlowPolicy = "disconnect"
     buckets: Count = 32
     turn_channels: Count = 512
+    sender: Literal["auto", "io_uring", "send", "python"] = "auto"
     delivery_queue_bytes: Annotated[int, Meta(ge=65_536)] = 67_108_864
     max_rooms: Annotated[int, Meta(ge=1, le=1000)] = 100
     resumes_per_second: Count = 1000
