@@ -13,8 +13,15 @@ EVERY_TRANSPORT: tuple[Transport, ...] = (*TRANSPORTS, "tls")
 KINDS: tuple[Kind, ...] = ("paced", "flat", "merged", "broadcast")
 LIMIT = "loop"  # the subject that ratios are of
 WHOLE = "imd-http"  # all of imd in one process, pushed to over HTTP
-COMETS: Mapping[str, Mapping[str, str]] = {"imd": {}}  # subject -> settings of its comet
+COMETS: Mapping[str, Mapping[str, str]] = {  # subject -> settings of its comet
+    "imd": {},
+    "imd-python": {"comet.sender": "python"},
+    "imd-send": {"comet.sender": "send"},
+    "imd-io_uring": {"comet.sender": "io_uring"},
+}
 SUBJECTS = (LIMIT, "write", *COMETS, WHOLE)
+USUAL = (LIMIT, "write", "imd", "imd-python", WHOLE)  # imd itself is one of the others
+MAX_TLS = 2_000  # connections: their clients are in Python
 PACES = {1_000: 20.0, 10_000: 5.0}  # connections -> messages a second that every subject can keep up with
 
 
@@ -53,8 +60,9 @@ class Load:
 
 
 def audiences(transports: Sequence[Transport], connections: Sequence[int]) -> list[Audience]:
-    """All pairs, those with few connections first."""
-    return [Audience(transport, count) for count in connections for transport in transports]
+    """All pairs, those with few connections first; of TLS no more than :data:`MAX_TLS`."""
+    found = [Audience(transport, count) for count in connections for transport in transports]
+    return [each for each in found if each.transport != "tls" or each.connections <= MAX_TLS]
 
 
 def loads(
@@ -79,10 +87,10 @@ def loads(
 
 
 def meets(subject: str, audience: Audience, load: Load) -> bool:
-    """Whether a subject is measured with this. The loop has no TLS; over HTTP is for what it takes until all have a message."""
+    """Whether a subject is measured with this. The loop has no TLS; over HTTP is for how long a message takes to all."""
     if subject == LIMIT:
         return audience.transport != "tls"
-    return subject != WHOLE or (bool(load.rate) and load.to == "room")
+    return subject != WHOLE or (audience.transport == "tcp" and bool(load.rate))
 
 
 def limit_of(audience: Audience) -> Audience:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from benchmarks import figures, machine
-from benchmarks.case import EVERY_TRANSPORT, KINDS, SUBJECTS, audiences
+from benchmarks.case import EVERY_TRANSPORT, KINDS, SUBJECTS, USUAL, audiences
 from benchmarks.compiler import NoCompiler
 from benchmarks.document import Stopwatch
 from benchmarks.output import Output, output_options
@@ -67,8 +67,9 @@ def timing_options(function: F) -> F:
     type=click.Choice(EVERY_TRANSPORT),
     default=("tcp", "websocket"),
     show_default=True,
+    help="tls: before 2,000 at most, for its clients are in Python.",
 )
-@click.option("--subject", "subjects", multiple=True, type=click.Choice(SUBJECTS), default=SUBJECTS, show_default=True)
+@click.option("--subject", "subjects", multiple=True, type=click.Choice(SUBJECTS), default=USUAL, show_default=True)
 @click.option(
     "--load",
     "kinds",

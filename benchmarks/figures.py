@@ -88,17 +88,7 @@ def key(*words: object) -> str:
 
 
 def _summaries(rows: Sequence[Row], found: Ratios) -> Iterator[Table]:
-    """A line a case, a column a subject: what it costs, and how long it takes."""
-    subjects = tuple(dict.fromkeys(row.subject for row in rows))
-    cases = dict.fromkeys((row.audience, row.load) for row in rows)
-    by_case = {(row.subject, row.audience, row.load): row for row in rows}
-
-    def table(name: str, title: str, cell: Callable[[Row], str], note: str) -> Table:
-        lines = [
-            (f"{audience}, {load}", *(_cell(by_case.get((each, audience, load)), cell) for each in subjects))
-            for audience, load in cases
-        ]
-        return Table(name, title, tuple(NAMES[each] for each in subjects), tuple(lines), note)
+    """For each number of connections a line a case and a column a subject: what it costs, and how long it takes."""
 
     def cost(row: Row) -> str:
         assert row.result is not None
@@ -109,8 +99,22 @@ def _summaries(rows: Sequence[Row], found: Ratios) -> Iterator[Table]:
         assert row.result is not None
         return f"{row.result.p99_ms:.1f}"
 
-    yield table("fanout-cost", "What a delivery costs the server, in µs and in loops", cost, READING)
-    yield table("fanout-p99", "From send to receipt, the 99th percentile in ms", longest, READING)
+    for connections in dict.fromkeys(row.audience.connections for row in rows):
+        here = [row for row in rows if row.audience.connections == connections]
+        crowd = f"before {connections:,} clients"
+        title = f"What a delivery costs the server {crowd}, µs (in loops)"
+        yield _summary(f"fanout-cost-{connections}", title, here, cost)
+        yield _summary(f"fanout-p99-{connections}", f"From send to receipt {crowd}, 99th percentile, ms", here, longest)
+
+
+def _summary(name: str, title: str, rows: Sequence[Row], cell: Callable[[Row], str]) -> Table:
+    subjects = tuple(dict.fromkeys(row.subject for row in rows))
+    by_case = {(row.subject, row.audience, row.load): row for row in rows}
+    lines = [
+        (f"{audience.transport}, {load}", *(_cell(by_case.get((each, audience, load)), cell) for each in subjects))
+        for audience, load in dict.fromkeys((row.audience, row.load) for row in rows)
+    ]
+    return Table(name, title, tuple(NAMES[each] for each in subjects), tuple(lines), READING)
 
 
 def _cell(row: Row | None, cell: Callable[[Row], str]) -> str:

@@ -24,7 +24,7 @@ def command(runs: int, patience: float, json: Path | None, html: Path | None, sv
     A room's messages at a pace, flat out and merged, to 1,000 and 10,000 clients by TCP, and to 1,000 by WebSocket.
     """
     plan = Plan(
-        subjects=(LIMIT, "write", "imd"),
+        subjects=(LIMIT, "write", "imd", "imd-python"),
         audiences=(Audience("tcp", 1_000), Audience("websocket", 1_000), Audience("tcp", 10_000)),
         seconds=1.0,
         windows=3,

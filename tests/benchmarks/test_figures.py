@@ -61,8 +61,9 @@ class FiguresTests(SynchronousTestCase):
     def test_summaries(self) -> None:
         """A line a case, a column a subject."""
         cost, p99, *_ = document(ROWS, MEMORY, RUN).tables
+        self.assertEqual((cost.key, p99.key), ("fanout-cost-1000", "fanout-p99-1000"))
         self.assertEqual(cost.columns, ("C loop of send()", "imd comet", "transport.write"))
-        case = "tcp × 1,000, flat out, 100 bytes"
+        case = "tcp, flat out, 100 bytes"
         self.assertEqual(cost.rows, ((case, "4.00 (1.00 ×)", "3.80 (0.95 ×)", "refused"),))
         self.assertEqual(p99.rows, ((case, "4.0", "4.0", "refused"),))
 
