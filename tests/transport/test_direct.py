@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet import abstract, tcp
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.main import CONNECTION_LOST
@@ -267,8 +268,29 @@ class DirectServerTests(PairTestCase):
         assert self.protocol.reason is not None
         self.assertTrue(self.protocol.reason.check(ConnectionDone))
 
+    def test_what_an_idle_one_holds(self) -> None:
+        """There are very many: nothing but this, and after it was busy nothing in it."""
+        idle = {"hostname", "producer", "protocol", "reactor", "socket", "streamingProducer"}
+        self.assertEqual(set(vars(self.transport)), idle)
+        self.assert_comes(self.fill())
+        kept = {name for name, value in vars(self.transport).items() if value}
+        self.assertEqual(kept, idle)
+
+    def test_who_it_is(self) -> None:
+        """Its peer's IP, whatever kind that is."""
+        self.assertEqual(self.transport.getPeer(), IPv4Address("TCP", "127.0.0.1", 0))
+        self.assertEqual(repr(self.transport), "<DirectServer of 127.0.0.1>")
+        listener = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listener.close)
+        client = ("::1", 40000, 0, 0)
+        other: Any = DirectServer(listener, Recorder(), client, None, 0, self.pair.reactor)
+        self.assertEqual(other.getPeer(), IPv6Address("TCP", "::1", 0))
+
     def test_after_the_loss(self) -> None:
-        """Nothing happens, and there is no sink."""
+        """Nothing happens, there is no sink and no descriptor; a second loss changes nothing."""
+        self.assertEqual(self.transport.fileno(), self.transport.socket.fileno())
+        self.pair.lose(ConnectionLost())
+        self.assertEqual(self.transport.fileno(), -1)
         self.pair.lose(ConnectionLost())
         self.transport.write(b"a")
         self.assertFalse(self.pair.writing)
@@ -522,6 +544,13 @@ class TwistedTests(PairTestCase):
         self.assertEqual(self.state(), ([b"b"], b"a" * 1_000_000, *nothing[2:]))
         self.assert_comes(b"a" * 1_000_000 + b"b")
         self.assertEqual(self.state(), nothing)
+
+    def test_what_is_set_at_first(self) -> None:
+        """:meth:`DirectServer.__init__` sets what is needed of it; the rest is on the class."""
+        needed = {"hostname", "protocol", "reactor", "socket"}
+        on_the_class = {"_tempDataBuffer", "_tempDataLen", "connected", "fileno", "logstr"}
+        told = {"client", "server", "sessionno"}  # for descriptions; ``repstr`` too, when there is a port
+        self.assertEqual(set(vars(self.pair.transport)), needed | on_the_class | told)
 
     def test_flags(self) -> None:
         """Of an abort, a half-close and a loss."""
