@@ -1,17 +1,15 @@
 """Bucket: a share of this server's channels."""
 
 from imd.comet.channel import Channel
-from imd.comet.room import Room
 
 
 class Bucket:
-    """Channels by key, and what of each room is among them."""
+    """Channels by key."""
 
-    __slots__ = ("channels", "rooms")
+    __slots__ = ("channels",)
 
     def __init__(self) -> None:
         self.channels: dict[str, Channel] = {}
-        self.rooms: dict[str, Room] = {}  # none is empty
 
     def put(self, channel: Channel) -> Channel | None:
         """Enter it under its key; answers the one that had the key, which is out now."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Channel:
     """One per authenticated connection; there are 100,000 of them."""
 
-    __slots__ = ("accepts", "device", "key", "mid", "outbox", "positions", "rooms", "session")
+    __slots__ = ("accepts", "device", "key", "mid", "outbox", "positions", "session")
 
     def __init__(
         self,
@@ -38,11 +38,15 @@ class Channel:
         # Operations of the key, member and broadcast pushes that it wants. Empty = none of them, as in goim; room
         # pushes are not asked.
         self.accepts = accepts
-        self.rooms: tuple[str, ...] = ()  # the directory enters and takes out; a version-1 client is in one at most
         self.device = device or key  # what the client calls itself
         # Timeline -> where it stands there, of those that it follows: :class:`imd.comet.follower.Follower` enters and takes
         # out. None = it reads version 1, and follows none.
         self.positions: dict[str, Position] | None = {} if version == VERSION else None
+
+    @property
+    def rooms(self) -> tuple[str, ...]:
+        """Where it is a member: the directory enters it and takes it out. A version-1 client is in one at most."""
+        return tuple([squad.room for squad in self.outbox.squads])
 
     def replay(self, page: Page) -> Drop | None:
         """Write or hold the page's messages, whatever was written before: None when done, else why not. See

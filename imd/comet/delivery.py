@@ -168,16 +168,38 @@ class Delivery:
         while self._parcels and self._left > 0:
             parcel = self._parcels[0]
             load = parcel.load or self._begin(parcel)
-            part = list(islice(parcel.channels, self._left))
-            if part:
-                self._fanout.spread(load, part, parcel.tally)
-            if len(part) < self._left:
+            offer = self._offer_squads if parcel.first.kind is Kind.ROOM else self._offer_channels
+            if offer(parcel, load):
                 self._parcels.popleft()
                 self._settle(parcel, load)
-            self._left -= len(part) or 1  # a room without members is not free either
         self._running = False
         if worked and self._timer is None:
             self._timer = self._clock.callLater(0, self._turn)
+
+    def _offer_squads(self, parcel: Parcel, load: Load) -> bool:
+        """As many whole squads as this turn has left; True when there is none behind them."""
+        squads = parcel.squads
+        if not squads:
+            self._left -= 1  # a room without members is not free either
+        while squads:
+            size = len(squads[-1])
+            if size > self._left < self._limits.deliveries_per_turn:
+                self._left = 0  # it comes first in the next turn, which is whole
+                return False
+            squad = squads.pop()
+            squad.awaited = False
+            self._fanout.spread_squad(load, squad, parcel.tally)
+            self._left -= size or 1  # all may have left it
+        return True
+
+    def _offer_channels(self, parcel: Parcel, load: Load) -> bool:
+        """As many channels as this turn has left; True when there is certainly none behind them."""
+        part = list(islice(parcel.channels, self._left))
+        if part:
+            self._fanout.spread(load, part, parcel.tally)
+        done = len(part) < self._left
+        self._left -= len(part) or 1  # nobody is not free either
+        return done
 
     def _begin(self, parcel: Parcel) -> Load:
         item = parcel.first
@@ -199,7 +221,7 @@ class Delivery:
             case Kind.KEYS:
                 parcel.channels = self._find(item, parcel.tally)
             case Kind.ROOM:
-                parcel.channels = chain.from_iterable(self._directory.members(item.room))
+                parcel.squads = self._directory.muster(item.room)
             case Kind.ALL if item.speed <= 0:
                 parcel.channels = chain.from_iterable(self._directory.channels())
             case Kind.KICK:

@@ -1,4 +1,4 @@
-"""Directory: all buckets, and which of them host a room."""
+"""Directory: all channels by key, and all rooms."""
 
 from collections.abc import Iterable, Iterator
 from zlib import crc32
@@ -6,16 +6,18 @@ from zlib import crc32
 from imd.comet.bucket import Bucket
 from imd.comet.channel import Channel
 from imd.comet.room import Room
+from imd.comet.squad import Squad
 
 
 class Directory:
     """Who is here. Everything is plain and done when it returns; nothing that it answers changes under an iteration."""
 
-    __slots__ = ("_buckets", "_hosts", "overlaps")
+    __slots__ = ("_buckets", "_rooms", "_squad_size", "overlaps")
 
-    def __init__(self, *, buckets: int) -> None:
+    def __init__(self, *, buckets: int, squad_size: int) -> None:
         self._buckets = tuple(Bucket() for _ in range(buckets))
-        self._hosts: dict[str, list[Room]] = {}  # room id -> its non-empty shares, one a bucket
+        self._rooms: dict[str, Room] = {}  # by id; none is empty
+        self._squad_size = squad_size  # members of a room that get a push in one turn
         self.overlaps = 0  # channels in more than one room
 
     def __len__(self) -> int:
@@ -25,7 +27,7 @@ class Directory:
     @property
     def room_count(self) -> int:
         """Rooms with a member here."""
-        return len(self._hosts)
+        return len(self._rooms)
 
     def find(self, key: str) -> Channel | None:
         """The open channel with this key."""
@@ -46,16 +48,10 @@ class Directory:
         """Make it a member, besides what it is a member of."""
         if room in channel.rooms:
             return
-        shares = self._hosts.setdefault(room, [])
-        if shares:
-            room = shares[0].id  # one string for all members
-        bucket = self._bucket(channel.key)
-        share = bucket.rooms.get(room)
-        if share is None:
-            share = bucket.rooms[room] = Room(room)
-            shares.append(share)
-        share.enter(channel)
-        channel.rooms = (*channel.rooms, room)
+        found = self._rooms.get(room)
+        if found is None:
+            found = self._rooms[room] = Room(room, squad_size=self._squad_size)
+        found.enter(channel)
         self.overlaps += len(channel.rooms) == 2
 
     def leave(self, channel: Channel, room: str) -> None:
@@ -63,27 +59,29 @@ class Directory:
         if room not in channel.rooms:
             return
         self.overlaps -= len(channel.rooms) == 2
-        channel.rooms = tuple(other for other in channel.rooms if other != room)
-        bucket = self._bucket(channel.key)
-        share = bucket.rooms[room]
-        share.leave(channel)
-        if not share:
-            del bucket.rooms[room]
-            self._hosts[room].remove(share)
-            if not self._hosts[room]:
-                del self._hosts[room]
+        found = self._rooms[room]
+        found.leave(channel)
+        if not found:
+            del self._rooms[room]
 
     def rooms(self) -> list[str]:
         """Those with a member here."""
-        return list(self._hosts)
+        return list(self._rooms)
 
     def count(self, room: str) -> int:
         """Members here."""
-        return sum(map(len, self._hosts.get(room, ())))
+        found = self._rooms.get(room)
+        return 0 if found is None else len(found)
 
     def members(self, room: str) -> Iterator[Iterable[Channel]]:
-        """Each hosting bucket's members, looked up when it is asked for."""
-        return (share.members() for share in tuple(self._hosts.get(room, ())))
+        """Each squad's members, looked up when it is asked for."""
+        found = self._rooms.get(room)
+        return (tuple(squad.members) for squad in (tuple(found.squads) if found else ()))
+
+    def muster(self, room: str) -> list[Squad]:
+        """The room's squads for a push, see :meth:`imd.comet.room.Room.muster`."""
+        found = self._rooms.get(room)
+        return [] if found is None else found.muster()
 
     def channels(self) -> Iterator[tuple[Channel, ...]]:
         """Each bucket's channels, looked up when it is asked for."""

@@ -10,8 +10,9 @@ from imd.comet.edition import Edition, Run
 from imd.comet.fate import Fate
 from imd.comet.load import Load
 from imd.comet.position import Position, Stage
+from imd.comet.rank import Rank
+from imd.comet.squad import Squad
 from imd.comet.tally import Tally
-from imd.comet.volley import Volley
 from imd.errors import CloseReason, ProtocolError
 from imd.interfaces import Arm
 from imd.protocol.timeline import inbox_timeline
@@ -34,65 +35,92 @@ class Fanout:
         self._arm = arm
 
     def spread(self, load: Load, channels: Collection[Channel], tally: Tally) -> None:
-        """Never raises: a channel that does is closed, and the others get theirs.
-
-        Channels that left the load's room since they were listed are no receivers any more.
-        """
+        """To channels, of those that want it. Never raises: a channel that does is closed, and the others get theirs."""
         tally.offered += len(channels)
         ending: Ending = []
         if load.hops is not None:
-            for channel in channels:
-                self._traced(load, channel, tally, ending)
+            self._traced(load, channels, tally, ending)
         else:
             self._spread(load, channels, tally, ending)
-        for channel, drop in ending:
-            self._end(channel, ENDS[drop])
+        self._end_all(ending)
+
+    def spread_squad(self, load: Load, squad: Squad, tally: Tally) -> None:
+        """To the members of a room, who are not asked whether they want it. Never raises, as above."""
+        tally.offered += len(squad)
+        ending: Ending = []
+        if load.hops is not None:
+            self._traced(load, tuple(squad.members), tally, ending)
+        else:
+            older, _ = squad.ranks(self._arm)
+            if load.newer_only:
+                tally.add(Fate.FILTERED, len(older))
+            else:
+                self._fire(load, older, tally, ending)
+            _, newer = squad.ranks(self._arm)  # again: whoever did not take all of it has stirred them
+            if newer:
+                self._fire_newer(load, newer, tally, ending)
+        self._end_all(ending)
+
+    def _fire(self, load: Load, rank: Rank, tally: Tally, ending: Ending) -> None:
+        """Straight to the sockets of those that are ready; to the others one by one."""
+        ready = rank.ready
+        faults = 0
+        for channel, rest in rank.fire(load):
+            faults += not self._finish(channel, rest, ending)
+        tally.add(Fate.DELIVERED, ready - faults)
+        tally.add(Drop.FAULT, faults)
+        for channel in rank.others:
+            tally.add(self._give(channel, load, ending) or Fate.DELIVERED)
+
+    def _fire_newer(self, load: Load, rank: Rank, tally: Tally, ending: Ending) -> None:
+        """Version-2 members: all get the same, unless it is kept."""
+        edition = self._edition(load, len(rank), tally)
+        if edition is None:
+            return
+        if edition.runs:
+            self._spread_newer(load, edition, rank.channels, tally, ending)
+        else:
+            self._fire(edition.live(), rank, tally, ending)
+
+    def _edition(self, load: Load, channels: int, tally: Tally) -> Edition | None:
+        """For so many version-2 channels; None when there is none for them."""
+        try:
+            return load.edition
+        except ProtocolError:
+            self._log.failure("job sent what are no packets")
+            tally.add(Drop.FAULT, channels)
+            return None
 
     def _spread(self, load: Load, channels: Collection[Channel], tally: Tally, ending: Ending) -> None:
         """Version-1 channels here, the newer ones after them."""
-        operation, room = load.operation, load.room
-        filtered = left = 0
+        operation, newer_only = load.operation, load.newer_only
+        filtered = 0
         receivers: list[Channel] = []
         newer: list[Channel] = []
         for channel in channels:
             if channel.positions is not None:
                 newer.append(channel)
-                continue
-            if operation is None:
-                if room not in channel.rooms:
-                    left += 1
-                    continue
-                if load.newer_only:
-                    filtered += 1
-                    continue
-            elif operation not in channel.accepts:
+            elif newer_only or (operation is not None and operation not in channel.accepts):
                 filtered += 1
-                continue
-            receivers.append(channel)
+            else:
+                receivers.append(channel)
         self._offer(load, receivers, tally, ending)
         tally.add(Fate.FILTERED, filtered)
-        tally.add(Fate.LEFT, left)
-        if newer:
-            self._spread_newer(load, newer, tally, ending)
+        edition = self._edition(load, len(newer), tally) if newer else None
+        if edition is not None:
+            self._spread_newer(load, edition, newer, tally, ending)
 
-    def _spread_newer(self, load: Load, channels: Sequence[Channel], tally: Tally, ending: Ending) -> None:
+    def _spread_newer(
+        self, load: Load, edition: Edition, channels: Collection[Channel], tally: Tally, ending: Ending
+    ) -> None:
         """Version-2 channels: those that follow the timeline of a kept load get what is next for them, and no gap."""
-        try:
-            edition = load.edition
-        except ProtocolError:
-            self._log.failure("job sent what are no packets")
-            tally.add(Drop.FAULT, len(channels))
-            return
-        operation, room = load.operation, load.room
-        filtered = left = 0
+        operation = load.operation
+        filtered = 0
         receivers: dict[Load, list[Channel]] = {}  # one load, but for inboxes
         for channel in channels:
             positions = channel.positions
             assert positions is not None
             if operation is None:
-                if room not in channel.rooms:
-                    left += 1
-                    continue
                 timeline, runs = edition.timeline, edition.runs
             else:
                 timeline, runs = self._inbox(channel, edition)
@@ -112,19 +140,15 @@ class Fanout:
         for edited, group in receivers.items():
             self._offer(edited, group, tally, ending)
         tally.add(Fate.FILTERED, filtered)
-        tally.add(Fate.LEFT, left)
 
-    def _offer(self, load: Load, channels: list[Channel], tally: Tally, ending: Ending) -> None:
-        """Straight to the sockets, of those where that may be; to the others one by one."""
-        others = channels
-        if len(channels) > 1:
-            volley = Volley(load, arm=self._arm)
-            others = volley.fill(channels)
-            faults = sum([not self._finish(channel, rest, ending) for channel, rest in volley.fire()])
-            tally.add(Fate.DELIVERED, len(channels) - len(others) - faults)
-            tally.add(Drop.FAULT, faults)
-        for channel in others:
-            tally.add(self._give(channel, load, ending) or Fate.DELIVERED)
+    def _offer(self, load: Load, channels: Sequence[Channel], tally: Tally, ending: Ending) -> None:
+        """To channels that have been chosen one by one."""
+        if len(channels) == 1:  # most pushes to a member are of this kind
+            tally.add(self._give(channels[0], load, ending) or Fate.DELIVERED)
+        elif channels:
+            rank = Rank(channels, arm=self._arm)
+            self._fire(load, rank, tally, ending)
+            rank.dissolve()
 
     def _finish(self, channel: Channel, rest: bytes, ending: Ending) -> bool:
         """Leave the rest to the transport; False when that raises."""
@@ -179,23 +203,25 @@ class Fanout:
             ending.append((channel, drop))
         return drop
 
-    def _traced(self, load: Load, channel: Channel, tally: Tally, ending: Ending) -> None:
-        """One channel, and a note of what became of it. Slow, for the few loads that are traced: each is one packet."""
+    def _traced(self, load: Load, channels: Collection[Channel], tally: Tally, ending: Ending) -> None:
+        """One by one, with a note of what became of each. Slow, for the few loads that are traced: each is one packet."""
         assert load.hops is not None
-        alone = Tally()
-        held = not channel.outbox.idle
-        self._spread(load, (channel,), alone, ending)
-        fates: list[Fate | Drop] = [*alone.fates, *alone.drops]
-        for fate in fates:
-            tally.add(fate)
-            load.hops.note(channel, fate, held=held)
+        for channel in channels:
+            alone = Tally()
+            held = not channel.outbox.idle
+            self._spread(load, (channel,), alone, ending)
+            fates: list[Fate | Drop] = [*alone.fates, *alone.drops]
+            for fate in fates:
+                tally.add(fate)
+                load.hops.note(channel, fate, held=held)
 
     def _fault(self, channel: Channel) -> Drop:
         self._log.failure("writing to {key} failed", key=channel.key)
         return Drop.FAULT
 
-    def _end(self, channel: Channel, reason: CloseReason) -> None:
-        try:
-            channel.close(reason)
-        except Exception:  # as above: the next ones must be closed too
-            self._log.failure("closing {key} failed", key=channel.key)
+    def _end_all(self, ending: Ending) -> None:
+        for channel, drop in ending:
+            try:
+                channel.close(ENDS[drop])
+            except Exception:  # as above: the next ones must be closed too
+                self._log.failure("closing {key} failed", key=channel.key)

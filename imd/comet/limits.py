@@ -29,8 +29,8 @@ class Limits:
     slow_policies: Mapping[str, SlowPolicy] = field(default_factory=dict)  # room type -> policy
     room_types: RoomTypes = field(default_factory=RoomTypes)  # who may join, what is kept
     inboxes_kept: bool = True  # members' inboxes are
-    buckets: int = 32
-    deliveries_per_turn: int = 512  # channels that one reactor turn writes to: about 3 ms
+    buckets: int = 32  # that the channels are kept in: a broadcast lists one at a time
+    deliveries_per_turn: int = 512  # channels that one reactor turn writes to: about 3 ms. Members of a squad, too
     delivery_queue_bytes: int = 67_108_864  # of items waiting for their turn
     sweeps: int = 16  # paced broadcasts side by side
     linger_seconds: float = 30  # a room stays hosted after its last member left

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from enum import Enum
+from typing import TYPE_CHECKING
 
 from imd.comet.drop import Drop
 from imd.comet.held import ENTRY_BYTES, Held
@@ -9,6 +10,9 @@ from imd.comet.load import Load
 from imd.comet.policy import SlowPolicy
 from imd.comet.reservoir import Reservoir
 from imd.interfaces import Connection, Sink
+
+if TYPE_CHECKING:
+    from imd.comet.squad import Squad
 
 WRITE_BYTES = 65536  # joined in one write when a client reads again: the kernel takes little more at once
 
@@ -38,7 +42,7 @@ class Outbox:
     session after its loop.
     """
 
-    __slots__ = ("_connection", "_flow", "_held", "_reservoir", "drops", "framed", "packets_out", "sink")
+    __slots__ = ("_connection", "_flow", "_held", "_reservoir", "drops", "framed", "packets_out", "sink", "squads")
 
     def __init__(self, *, connection: Connection, reservoir: Reservoir) -> None:
         self._connection = connection
@@ -46,8 +50,11 @@ class Outbox:
         self._reservoir = reservoir
         self._flow = Flow.FLOWING
         self.sink: Sink | None = connection.sink  # None unless it flows, and when all must be written
+        # Its channel's, one a room. They send to the sink past this outbox, and are stirred before that may no longer be.
+        self.squads: tuple[Squad, ...] = ()
         self._held: Held | None = None  # None = nothing is held (nearly always)
-        self.packets_out = 0  # packets written or held, less those dropped later: pushes and replies
+        # Packets written or held, less those dropped later: pushes and replies. What squads sent comes when they are stirred.
+        self.packets_out = 0
         self.drops = 0  # pushed packets not delivered, for whatever reason
 
     @property
@@ -158,6 +165,7 @@ class Outbox:
     def end(self, *, flush: bool) -> None:
         """Nothing more is taken. What is held goes to the connection (``flush``) or is counted as lost; under a cork it is
         lost: what must go before it will not."""
+        self._stir()
         flush = flush and self._flow not in _UNCORKED
         try:
             while flush and self._held is not None:
@@ -171,7 +179,12 @@ class Outbox:
                 self._emptied()
             self._rouse()
 
+    def _stir(self) -> None:
+        for squad in self.squads:
+            squad.stir()
+
     def _turn(self, moves: Mapping[Flow, Flow]) -> None:
+        self._stir()
         self._flow = moves.get(self._flow, self._flow)
         self.sink = self._connection.sink if self._flow is _FLOWING else None
 

@@ -7,6 +7,7 @@ from imd.comet.channel import Channel
 from imd.comet.edition import Edition
 from imd.comet.load import Load
 from imd.comet.policy import SlowPolicy
+from imd.comet.squad import Squad
 from imd.comet.tally import Tally
 from imd.protocol.operation import Operation
 from imd.protocol.rpc import Item, Kind, Outcome
@@ -16,9 +17,9 @@ ITEM_BYTES = 512  # what an item costs besides its packets and keys
 
 
 class Parcel:
-    """Waits with its items; once begun, has a load and an iterator over its receivers, and takes no more items."""
+    """Waits with its items; once begun, has a load and those who have still to get it, and takes no more items."""
 
-    __slots__ = ("channels", "first", "items", "load", "size_bytes", "tally")
+    __slots__ = ("channels", "first", "items", "load", "size_bytes", "squads", "tally")
 
     def __init__(self, item: Item) -> None:
         self.first = item  # says for whom
@@ -26,7 +27,8 @@ class Parcel:
         self.size_bytes = 0  # of all items
         self.tally = Tally()
         self.load: Load | None = None  # None = not begun
-        self.channels: Iterator[Channel] = iter(())  # who has still to get it
+        self.channels: Iterator[Channel] = iter(())  # who has still to get it, unless it is for a room
+        self.squads: list[Squad] = []  # which of the room have still to get it, the next one last
 
     def add(self, item: Item, answer: Answer, place: int) -> None:
         """Take an item with it. Precondition: not begun."""

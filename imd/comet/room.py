@@ -1,33 +1,45 @@
-"""Room: channels that share pushes, as far as one bucket holds them."""
+"""Room: channels that share pushes."""
 
 from imd.comet.channel import Channel
+from imd.comet.squad import Squad
 
 
 class Room:
-    """The members of one room in one bucket. An empty one is thrown away by the directory."""
+    """The members of one room on this comet, in squads. An empty one is thrown away by the directory."""
 
-    __slots__ = ("_members", "_snapshot", "id")
+    __slots__ = ("_squad_size", "id", "squads")
 
-    def __init__(self, id: str) -> None:
+    def __init__(self, id: str, *, squad_size: int) -> None:
         self.id = id  # ``type://name``
-        self._members: set[Channel] = set()
-        self._snapshot: tuple[Channel, ...] | None = None  # None = a member came or went since it was made
+        self.squads: list[Squad] = []  # none is empty
+        self._squad_size = squad_size  # members of a squad, at most
 
     def __len__(self) -> int:
-        return len(self._members)
+        return sum(map(len, self.squads))
 
     def enter(self, channel: Channel) -> None:
-        """Become a member; again changes nothing."""
-        self._members.add(channel)
-        self._snapshot = None
+        """Become a member. Precondition: it was none."""
+        self._roomy().enter(channel)
 
     def leave(self, channel: Channel) -> None:
-        """No longer be one."""
-        self._members.discard(channel)
-        self._snapshot = None
+        """No longer be one. Precondition: it was."""
+        squad = next(squad for squad in channel.outbox.squads if squad.room == self.id)
+        squad.leave(channel)
+        if not squad:
+            self.squads.remove(squad)
 
-    def members(self) -> tuple[Channel, ...]:
-        """The members now. A delivery goes through it over several reactor turns while members come and go."""
-        if self._snapshot is None:
-            self._snapshot = tuple(self._members)
-        return self._snapshot
+    def muster(self) -> list[Squad]:
+        """The squads now, last one first, for a push that takes them from the end. Who enters later enters none that is still
+        awaited: so nobody gets a push that began before, nor, by leaving and coming back, the same one twice."""
+        for squad in self.squads:
+            squad.awaited = True
+        return self.squads[::-1]
+
+    def _roomy(self) -> Squad:
+        """One that takes another member. The newest are looked at first: nearly always they have room."""
+        for squad in reversed(self.squads):
+            if len(squad) < self._squad_size and not squad.awaited:
+                return squad
+        squad = Squad(self.id)
+        self.squads.append(squad)
+        return squad

@@ -163,7 +163,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_changes_between_slices(self) -> None:
         """Who left the room or the server meanwhile gets nothing; the others get theirs once."""
-        comet = Comet(deliveries_per_turn=2, buckets=1)
+        comet = Comet(deliveries_per_turn=2)
         connections = members(comet, 10)
         comet.push(to_room(b"a"))
         late = [connection for connection in connections if not connection.writes]
@@ -174,6 +174,42 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(late[0].operations(), [13])
         self.assertEqual([bodies(connection) for connection in late[1:]], [[]] + [[b"a"]] * 6)
         self.assertEqual(bodies(newcomer), [])
+
+    def test_who_leaves_and_comes_back_between_slices(self) -> None:
+        """Has it already, or is a newcomer: nobody gets it twice."""
+        comet = Comet(deliveries_per_turn=2)
+        connections = members(comet, 6)
+        comet.push(to_room(b"a"))
+        directory = comet.server._edge.directory
+        for key in ("live://1-0", "live://1-5"):
+            channel = directory.find(key)
+            assert channel is not None
+            directory.leave(channel, "live://1")
+            directory.join(channel, "live://1")
+        comet.clock.pump([0] * 10)
+        self.assertEqual([bodies(connection) for connection in connections], [[b"a"]] * 5 + [[]])
+
+    def test_a_squad_is_never_cut(self) -> None:
+        """What is left of a turn is too short for it: it has the next, which is whole."""
+        comet = Comet(deliveries_per_turn=3)
+        connections = members(comet, 5)
+        comet.push(to_keys(b"k", "live://1-4"), to_room(b"a"))
+        reached = [sum(b"a" in connection.written for connection in connections)]
+        for _ in range(2):
+            comet.clock.turn()
+            reached.append(sum(b"a" in connection.written for connection in connections))
+        self.assertEqual(reached, [0, 3, 2])
+
+    def test_everybody_leaves_between_slices(self) -> None:
+        """It is over, and answered; the next ones are not in the way."""
+        comet = Comet(deliveries_per_turn=2)
+        connections = members(comet, 6)
+        answered = Deferred.fromCoroutine(comet.server.push(Batch(SERVER, BOOT, (to_room(b"a"),))))
+        for connection in connections:
+            connection.lose()
+        comet.clock.pump([0] * 10)
+        self.assertEqual(self.successResultOf(answered).outcomes, (Outcome(delivered=2),))
+        self.assertEqual(comet.server._edge.directory.room_count, 0)
 
     def test_a_batch_from_an_answer(self) -> None:
         """Who pushes the next when one is answered gets it done, however many there are."""

@@ -19,7 +19,7 @@ class DeparturesTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.logic = FakeLogic()
-        self.directory = Directory(buckets=2)
+        self.directory = Directory(buckets=2, squad_size=512)
         self.reasserted: list[Channel] = []
         self.kicked: list[tuple[Channel, int]] = []
         self.departures = Departures(

@@ -1,4 +1,4 @@
-"""Channels, rooms, and which buckets host them."""
+"""Channels by key, and rooms."""
 
 from itertools import chain
 
@@ -9,10 +9,10 @@ from tests.support.comet_fakes import channel
 
 
 class DirectoryTests(SynchronousTestCase):
-    """Eight buckets."""
+    """Eight buckets, and squads of two."""
 
     def setUp(self) -> None:
-        self.directory = Directory(buckets=8)
+        self.directory = Directory(buckets=8, squad_size=2)
 
     def test_find(self) -> None:
         """By key, whichever the bucket; a key may be any text."""
@@ -26,20 +26,20 @@ class DirectoryTests(SynchronousTestCase):
         self.assertEqual(set(chain.from_iterable(self.directory.channels())), set(members))
 
     def test_rooms(self) -> None:
-        """Members over all buckets; only hosting buckets are visited; an empty room is forgotten."""
+        """Members over all squads; an empty room is forgotten."""
         members = [channel(f"k{number}") for number in range(3)]
         for member in members:
             self.directory.put(member)
             self.directory.join(member, "live://1")
             self.directory.join(member, "live://1")
-        shares = list(self.directory.members("live://1"))
-        self.assertLessEqual(len(shares), 3)
-        self.assertEqual(set(chain.from_iterable(shares)), set(members))
+        self.assertEqual(list(self.directory.members("live://1")), [(members[0], members[1]), (members[2],)])
+        squads = self.directory.muster("live://1")
+        self.assertEqual([list(squad.members) for squad in squads], [[members[2]], [members[0], members[1]]])
         self.assertEqual((self.directory.count("live://1"), self.directory.count("live://2")), (3, 0))
         for member in members:
             self.directory.remove(member)
         self.assertEqual((self.directory.room_count, self.directory.count("live://1"), len(self.directory)), (0, 0, 0))
-        self.assertEqual(list(self.directory.members("live://1")), [])
+        self.assertEqual((list(self.directory.members("live://1")), self.directory.muster("live://1")), ([], []))
 
     def test_members_share_the_rooms_string(self) -> None:
         """A hundred thousand members hold one id."""

@@ -13,6 +13,7 @@ from imd.comet.hops import Hops
 from imd.comet.load import Load
 from imd.comet.policy import SlowPolicy
 from imd.comet.position import Position, Stage
+from imd.comet.squad import Squad
 from imd.comet.tally import Tally
 from imd.errors import CloseReason
 from imd.protocol.push_header import decode_push_header
@@ -20,7 +21,7 @@ from imd.protocol.timeline import Place
 from imd.protocol.trace import Step
 from imd.protocol.wire import Wire
 from imd.transport.battery import SocketBattery
-from tests.support.comet_fakes import FakeConnection, channel, pushed
+from tests.support.comet_fakes import FakeConnection, FakeSink, channel, pushed
 from tests.support.version_2 import following, newer_packets
 
 DISCONNECT = SlowPolicy.DISCONNECT
@@ -30,6 +31,13 @@ def closes(member: Channel) -> list[CloseReason]:
     session: Any = member.session
     found: list[CloseReason] = session.closes
     return found
+
+
+def squad_of(members: list[Channel]) -> Squad:
+    squad = Squad("r")
+    for member in members:
+        squad.enter(member)
+    return squad
 
 
 class FanoutTests(SynchronousTestCase):
@@ -65,13 +73,6 @@ class FanoutTests(SynchronousTestCase):
         tally = self.spread(members, operation=0)
         self.assertEqual(tally.fates, {Fate.DELIVERED: 1, Fate.FILTERED: 2})
 
-    def test_who_left_the_room(self) -> None:
-        """Is no receiver any more; accepts are not asked."""
-        members = [channel(accepts=frozenset()), channel()]
-        members[0].rooms = ("r",)
-        tally = self.spread(members, operation=None)
-        self.assertEqual((tally.offered, tally.fates, tally.drops), (2, {Fate.DELIVERED: 1, Fate.LEFT: 1}, {}))
-
     def test_a_close_that_raises_stops_nobody(self) -> None:
         """The next ones are closed as well."""
         members = [channel(), channel()]
@@ -82,14 +83,96 @@ class FanoutTests(SynchronousTestCase):
         self.assertEqual(closes(members[1]), [CloseReason.SLOW_CONSUMER])
         self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 1)
 
-    def test_what_only_newer_ones_can_read(self) -> None:
-        """Is filtered for version 1, unless it left."""
-        members = [channel(), channel()]
-        members[0].rooms = ("r",)
+
+class SquadTests(SynchronousTestCase):
+    """Members of a room, straight to their sockets."""
+
+    def setUp(self) -> None:
+        self.sinks = [FakeSink() for _ in range(4)]
+        self.connections = [FakeConnection(str(number)) for number in range(4)]
+        for connection, sink in zip(self.connections, self.sinks, strict=True):
+            connection.sink = sink
+        self.members = [
+            *(channel(connection=connection) for connection in self.connections[:2]),
+            *(following(connection=connection) for connection in self.connections[2:]),
+        ]
+        for member, connection in zip(self.members, self.connections, strict=True):
+            connection.session = _Pauses(member)  # type: ignore[assignment]  # the part that back-pressure reaches
+        self.squad = squad_of(self.members)
+        self.fanout = Fanout(behind=lambda *_: None, arm=SocketBattery)
+
+    def spread(self, body: bytes = b"a", *, newer_only: bool = False) -> Tally:
+        packets = pushed(body)
+        edition = Edition(packets, marks=[(7, 8)], policy=DISCONNECT, room="r")
+        load = Load(Wire(packets), packets=1, policy=DISCONNECT, room="r", newer_only=newer_only, edit=lambda: edition)
         tally = Tally()
-        load = Load(Wire(b"x"), packets=1, policy=DISCONNECT, room="r", newer_only=True)
-        Fanout(behind=lambda *_: None, arm=SocketBattery).spread(load, members, tally)
-        self.assertEqual(tally.fates, {Fate.FILTERED: 1, Fate.LEFT: 1})
+        self.fanout.spread_squad(load, self.squad, tally)
+        return tally
+
+    def bodies(self, number: int) -> list[bytes]:
+        """What a client would read, of all ways to it."""
+        data = b"".join([*self.sinks[number].taken, *self.connections[number].writes])
+        return [packet.body for packet in newer_packets(data)]
+
+    def test_each_version_from_its_bytes(self) -> None:
+        """Each kind has one object for all; the transports see nothing of it."""
+        tally = self.spread()
+        self.assertEqual((tally.offered, tally.fates), (4, {Fate.DELIVERED: 4}))
+        taken = [sink.taken[0] for sink in self.sinks]
+        self.assertEqual((taken[0], taken[1], taken[2]), (pushed(b"a"), taken[0], taken[3]))
+        self.assertEqual([connection.writes for connection in self.connections], [[]] * 4)
+
+    def test_what_only_newer_ones_can_read(self) -> None:
+        """Is filtered for version 1."""
+        self.assertEqual(self.spread(newer_only=True).fates, {Fate.FILTERED: 2, Fate.DELIVERED: 2})
+        self.assertEqual([len(sink.taken) for sink in self.sinks], [0, 0, 1, 1])
+
+    def test_short(self) -> None:
+        """The transport gets the rest. It pauses the member within the loop, who holds what comes next, in order; the others go
+        on as they were, those of the other version too."""
+        self.sinks[0].room = 5
+        self.connections[0].full_after = 1
+        for body in (b"a", b"b", b"c"):
+            tally = self.spread(body)
+            self.assertEqual((tally.offered, tally.fates), (4, {Fate.DELIVERED: 4}))
+        self.assertEqual([self.bodies(number) for number in (1, 2, 3)], [[b"a", b"b", b"c"]] * 3)
+        self.assertEqual((self.bodies(0), self.members[0].outbox.held_packets), ([b"a"], 2))
+        self.members[0].outbox.resume()
+        self.assertEqual(self.bodies(0), [b"a", b"b", b"c"])
+        self.squad.stir()
+        self.assertEqual([member.outbox.packets_out for member in self.members], [3] * 4)
+
+    def test_faults_within_the_loop(self) -> None:
+        """Two cannot be finished: the one between them is; both end after the loop, and are sent nothing more."""
+        for number in (0, 2):
+            self.sinks[number].room = 0
+            self.connections[number].faulty = True
+        self.sinks[1].room = 5
+        tally = self.spread()
+        self.assertEqual((tally.fates, tally.drops), ({Fate.DELIVERED: 2}, {Drop.FAULT: 2}))
+        self.assertEqual([len(closes(member)) for member in self.members], [1, 0, 1, 0])
+        self.assertEqual([self.bodies(number) for number in (1, 3)], [[b"a"], [b"a"]])
+        self.flushLoggedErrors(ZeroDivisionError)
+
+    def test_an_end_of_one_within_the_end_of_another(self) -> None:
+        """Whoever is told to go may take a neighbour along: the next push goes to those that are left."""
+        self.members[0].outbox.pause()
+        session: Any = self.members[0].session
+        session.close = lambda reason: self.squad.leave(self.members[1])
+        self.assertEqual(self.spread(b"x" * 20_000).drops, {Drop.SLOW_CONSUMER: 1})
+        self.squad.leave(self.members[0])
+        for sink in self.sinks:
+            sink.taken.clear()
+            sink.room = 1000
+        self.assertEqual(self.spread().fates, {Fate.DELIVERED: 2})
+        self.assertEqual([len(sink.taken) for sink in self.sinks], [0, 0, 1, 1])
+
+
+class _Pauses:
+    """The part of a session that a connection's back-pressure reaches."""
+
+    def __init__(self, member: Channel) -> None:
+        self.pause_writing = member.outbox.pause
 
 
 class NewerTests(SynchronousTestCase):
@@ -119,7 +202,11 @@ class NewerTests(SynchronousTestCase):
         )
         load = Load(Wire(packets), packets=len(bodies), policy=DISCONNECT, room=room, edit=lambda: edition, **fields)
         self.tally = Tally()
-        Fanout(behind=self.behind, arm=SocketBattery).spread(load, members, self.tally)
+        fanout = Fanout(behind=self.behind, arm=SocketBattery)
+        if room:
+            fanout.spread_squad(load, squad_of(members), self.tally)
+        else:
+            fanout.spread(load, members, self.tally)
         return self.tally
 
     def headers(self, connection: FakeConnection) -> list[tuple[int, str, bytes]]:
@@ -135,8 +222,6 @@ class NewerTests(SynchronousTestCase):
         """Each reads its own version; the newer one's bytes are shared, and have seq 0."""
         older, newer, other = FakeConnection(), FakeConnection(), FakeConnection()
         members = [channel(connection=older), following(connection=newer), following(connection=other)]
-        for member in members:
-            member.rooms = ("r",)
         self.assertEqual(self.spread(members, b"a", b"b").fates, {Fate.DELIVERED: 3})
         self.assertEqual(older.written, pushed(b"a") + pushed(b"b"))
         self.assertIs(newer.writes[0], other.writes[0])
@@ -189,7 +274,6 @@ class NewerTests(SynchronousTestCase):
         """A comet that is told that a room is live takes its pushes as live ones."""
         connection = FakeConnection()
         member = following(connection=connection)
-        member.rooms = ("r",)
         self.assertEqual(self.spread([member], b"a", first=4).fates, {Fate.DELIVERED: 1})
         self.assertEqual(self.headers(connection), [(0, "r", b"a")])
 
@@ -242,18 +326,16 @@ class NewerTests(SynchronousTestCase):
         """Each channel's fate is noted, with its place."""
         slow, behind = following(key="slow", room="r", last=4), following(key="behind", room="r", last=2)
         slow.outbox.pause()
-        gone = channel("gone")
-        members = [following(key="quick", room="r", mid=9, last=4), slow, behind, gone]
+        members = [following(key="quick", room="r", mid=9, last=4), slow, behind]
         hops = Hops(now_ms=lambda: 77, process="comet/c", room="r", place=Place(5, "e"))
         tally = self.spread(members, b"a", first=5, hops=hops)
-        self.assertEqual((tally.offered, tally.fates), (4, {Fate.DELIVERED: 2, Fate.DEFERRED: 1, Fate.LEFT: 1}))
+        self.assertEqual((tally.offered, tally.fates), (3, {Fate.DELIVERED: 2, Fate.DEFERRED: 1}))
         self.assertEqual(
             [(hop.device, hop.mid, hop.step, hop.reason, hop.seq) for hop in hops.noted],
             [
                 ("quick", 9, Step.WRITTEN, "", 5),
                 ("slow", 0, Step.QUEUED, "", 5),
                 ("behind", 0, Step.KEPT, "deferred", 5),
-                ("gone", 0, Step.DROPPED, "left", 5),
             ],
         )
         self.assertEqual({(hop.timeline, hop.at_ms, hop.process) for hop in hops.noted}, {("r:r", 77, "comet/c")})

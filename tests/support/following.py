@@ -82,7 +82,7 @@ class Scene:
         self.logic = FakeLogic()
         self.metrics = Metrics()
         self.limits = Limits(**{"room_types": kept, **limits})
-        self.directory = Directory(buckets=2)
+        self.directory = Directory(buckets=2, squad_size=self.limits.deliveries_per_turn)
         self.reservoir = Reservoir(clock=self.clock, metrics=self.metrics, limit_bytes=self.limits.outbox_bytes)
         self.follower = Follower(
             server="c",

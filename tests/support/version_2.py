@@ -9,6 +9,7 @@ from imd.comet.channel import Channel
 from imd.comet.outbox import Outbox
 from imd.comet.position import Position, Stage
 from imd.comet.reservoir import Reservoir
+from imd.comet.room import Room
 from imd.metrics import Metrics
 from imd.protocol.packet import Packet, walk
 from imd.protocol.push_header import decode_push_header
@@ -42,7 +43,7 @@ def following(
     made = Channel(session=session, outbox=outbox, key=key, mid=mid, accepts=accepts, version=2)
     assert made.positions is not None
     if room:
-        made.rooms = (room,)
+        Room(room, squad_size=1).enter(made)
         made.positions[room_timeline(room)] = live_position(last)
     if mid:
         made.positions[inbox_timeline(mid)] = live_position(last)

@@ -6,8 +6,8 @@ from imd.comet.channel import Channel
 from imd.comet.fanout import Fanout
 from imd.comet.load import Load
 from imd.comet.policy import SlowPolicy
+from imd.comet.rank import Rank
 from imd.comet.tally import Tally
-from imd.comet.volley import Volley
 from imd.protocol.wire import Wire
 from imd.transport.battery import SocketBattery
 from tests.support.comet_fakes import FakeConnection, FakeSink, channel
@@ -27,20 +27,40 @@ class Member:
         self.channel: Channel = channel(connection=self.connection)
 
 
-class VolleyTests(SynchronousTestCase):
+class RankTests(SynchronousTestCase):
     """One load of two packets."""
+
+    def rank(self, *members: Member) -> Rank:
+        return Rank([member.channel for member in members], arm=SocketBattery)
 
     def test_each_kind_gets_its_bytes(self) -> None:
         """TCP the packets, WebSocket the frame; both made once."""
         members = [Member(), Member(framed=True), Member(), Member(framed=True)]
         what = load()
-        volley = Volley(what, arm=SocketBattery)
-        self.assertEqual(volley.fill([member.channel for member in members]), [])
-        self.assertEqual(list(volley.fire()), [])
+        rank = self.rank(*members)
+        self.assertEqual((len(rank), rank.ready, rank.others), (4, 4, []))
+        self.assertEqual(rank.fire(what), [])
         frame = what.wire.frame
         self.assertEqual([member.sink.taken for member in members], [[b"abc"], [frame], [b"abc"], [frame]])
-        self.assertEqual([member.channel.outbox.packets_out for member in members], [2] * 4)
         self.assertEqual([member.connection.writes for member in members], [[]] * 4)
+
+    def test_outboxes_count_at_the_end(self) -> None:
+        """Nothing is done for each of them while pushes go out."""
+        members = [Member(), Member(framed=True)]
+        rank = self.rank(*members)
+        for _ in range(3):
+            rank.fire(load())
+        self.assertEqual([member.channel.outbox.packets_out for member in members], [0, 0])
+        rank.dissolve()
+        rank.dissolve()
+        self.assertEqual([member.channel.outbox.packets_out for member in members], [6, 6])
+
+    def test_dissolved(self) -> None:
+        """Nobody's descriptor is in it any more."""
+        member = Member()
+        rank = self.rank(member)
+        rank.dissolve()
+        self.assertEqual((rank.fire(load()), rank.ready, member.sink.taken), ([], 0, []))
 
     def test_what_is_left(self) -> None:
         """A short send, a full kernel and a broken socket are told apart by nobody here: what is left is for the transport."""
@@ -48,9 +68,7 @@ class VolleyTests(SynchronousTestCase):
         members[0].sink.room = 1
         members[1].sink.room = 0
         members[3].sink.error = ConnectionResetError()
-        volley = Volley(load(), arm=SocketBattery)
-        volley.fill([member.channel for member in members])
-        rests = dict(volley.fire())
+        rests = dict(self.rank(*members).fire(load()))
         self.assertEqual(rests, {members[0].channel: b"bc", members[1].channel: b"abc", members[3].channel: b"abc"})
         self.assertEqual(members[2].sink.taken, [b"abc"])
 
@@ -59,9 +77,10 @@ class VolleyTests(SynchronousTestCase):
         paused, ended, member = Member(), Member(), Member()
         paused.channel.outbox.pause()
         ended.channel.outbox.end(flush=False)
-        volley = Volley(load(), arm=SocketBattery)
         asked = [channel(), paused.channel, ended.channel, member.channel, member.channel]
-        self.assertEqual(volley.fill(asked), [*asked[:3], member.channel])
+        rank = Rank(asked, arm=SocketBattery)
+        self.assertEqual((rank.ready, rank.others), (1, [*asked[:3], member.channel]))
+        self.assertEqual(sorted(map(id, rank.channels)), sorted(map(id, asked)))
 
 
 class FanoutTests(SynchronousTestCase):
