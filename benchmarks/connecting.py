@@ -1,8 +1,6 @@
 """``connect``: what it takes to accept a client, to authenticate it, to let it into a room; and to let it go."""
 
-import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +15,10 @@ from benchmarks import compiler, machine
 from benchmarks.case import TRANSPORTS, Audience
 from benchmarks.cluster import Cluster
 from benchmarks.compiler import NoCompiler
+from benchmarks.document import Document, Group, Mark, Plot, Refusal, Run, Stopwatch, Table
 from benchmarks.load_client import LoadClient
 from benchmarks.measurement import MAX_OTHERS
+from benchmarks.output import Output, output_options
 from benchmarks.program import ProgramFailed
 from benchmarks.progress import Progress
 from benchmarks.subject import Comet, SelfDriven
@@ -30,11 +30,15 @@ QUIET_SECONDS = 0.2  # in which whoever has done its work uses
 QUIET_SHARE = 0.03  # of a core, at most
 SETTLE_SECONDS = 30.0  # for a server to have done with those who left
 FIRST_MID = 1_000_000
-READING = """\
-connects/s: from the first connect() to the last op 8. comet: µs of its CPU time, user and system, a client: from accept to
-op 8, and for its end until presence has heard of it. A core: clients a second that comet could let in if it had nobody to
-wait for, 1,000,000 / µs. Others: what logic and Redis spend on a client who comes. On loopback a server also pays for the TCP
-work of its clients, alike for all. The C loop knows nobody and asks nobody: it is what the kernel takes."""
+COLUMNS = ("connects/s", "µs", "its end", "a core", "busy", "others, µs")
+READING = (
+    "Connects/s: from the first connect() to the last op 8. µs: of the server's CPU time, user and system, a client: from "
+    "accept to op 8, and for its end until presence has heard of it. A core: clients a second that it could let in if it "
+    "had nobody to wait for, 1,000,000 / µs. Others: what logic and Redis spend on a client who comes. On loopback a "
+    "server also pays for the TCP work of its clients, alike for all. The C loop knows nobody and asks nobody: it is what "
+    "the kernel takes."
+)
+WANTED = 8_000  # clients a second and core
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,26 +256,51 @@ def _pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(task.name), {core})
 
 
-def text(rows: Sequence[Row]) -> str:
-    """A table for each audience, and how to read it."""
-    lines: list[str] = []
+def document(rows: Sequence[Row], run: Run) -> Document:
+    """A table for each audience, a plot, and every window."""
+    tables, groups = [], []
     for audience in dict.fromkeys(row.audience for row in rows):
-        lines += ["", f"{audience} clients"]
-        lines.append(f"{'':<24}{'connects/s':>12}{'comet µs':>10}{'its end':>10}{'a core':>10}{'busy':>7}  others, µs")
-        lines += [_line(row) for row in rows if row.audience == audience]
-    return "\n".join([*lines[1:], "", READING])
-
-
-def _line(row: Row) -> str:
-    if not row.best:
-        return f"{NAMES[row.subject]:<24}refused: {'; '.join(row.windows[-1].refusals)}"
-    cost = row.middle("us_per_connect")
-    end = row.middle("us_per_end")
-    others = ", ".join(f"{name} {us:.0f}" for name, us in row.others_us().items())
-    return (
-        f"{NAMES[row.subject]:<24}{row.middle('rate'):>12,.0f}{cost:>10.1f}{f'{end:.1f}' if end else '':>10}"
-        f"{1e6 / cost:>10,.0f}{row.middle('server_busy'):>7.0%}  {others}"
+        here = [row for row in rows if row.audience == audience]
+        name = f"connect-{audience.transport}-{audience.connections}"
+        lines = tuple((NAMES[row.subject], *_cells(row)) for row in here)
+        tables.append(Table(name, f"{audience} clients come, and go", COLUMNS, lines, READING))
+        groups.append(Group(str(audience), tuple(_mark(row) for row in here if row.best)))
+    shown = tuple(group for group in groups if group.marks)
+    title = "To let a client in, and go"
+    plot = Plot("connect", title, "µs of the server's CPU", "stacked", shown, ("to come", "to go"))
+    return Document(
+        runs=(run,),
+        tables=tuple(tables),
+        plots=(plot,) if shown else (),
+        refusals=tuple(
+            Refusal(f"{row.audience} clients, {NAMES[row.subject]}", tuple(window.refusals))
+            for row in rows
+            for window in row.windows
+            if window.refusals
+        ),
+        raw={"connect": values(rows)},
     )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    if not row.best:
+        return (f"refused: {'; '.join(row.windows[-1].refusals)}", *[""] * (len(COLUMNS) - 1))
+    cost, end = row.middle("us_per_connect"), row.middle("us_per_end")
+    return (
+        f"{row.middle('rate'):,.0f}",
+        f"{cost:.1f}",
+        f"{end:.1f}" if end else "",
+        f"{1e6 / cost:,.0f}",
+        f"{row.middle('server_busy'):.0%}",
+        ", ".join(f"{name} {us:.0f}" for name, us in row.others_us().items()),
+    )
+
+
+def _mark(row: Row) -> Mark:
+    values = (row.middle("us_per_connect"), row.middle("us_per_end"))
+    if row.subject == "loop":
+        return Mark(NAMES[row.subject], values, "limit")
+    return Mark(NAMES[row.subject], values, "ours", 1e6 / WANTED)
 
 
 def values(rows: Sequence[Row]) -> list[dict[str, Any]]:
@@ -299,19 +328,21 @@ def values(rows: Sequence[Row]) -> list[dict[str, Any]]:
 @click.option("--subject", "subjects", multiple=True, type=click.Choice(SUBJECTS), default=SUBJECTS, show_default=True)
 @click.option("--handshakes", type=click.IntRange(min=1), default=256, show_default=True, help="Under way at a time.")
 @click.option("--windows", type=click.IntRange(min=1), default=3, show_default=True, help="Of each case.")
-@click.option("--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write every window here.")
+@output_options
 def command(
     connections: int,
     transports: tuple[str, ...],
     subjects: tuple[str, ...],
     handshakes: int,
     windows: int,
-    json_path: Path | None,
+    json: Path | None,
+    html: Path | None,
+    svg: Path | None,
 ) -> None:
     """Clients who come all at once, and go."""
     if len(machine.cores()) < 2:
         raise click.ClickException("two cores are needed: one for the server, one for the clients")
-    everywhere = os.sched_getaffinity(0)
+    watch, everywhere = Stopwatch(), os.sched_getaffinity(0)
     with Progress() as say, tempfile.TemporaryDirectory(prefix="imd-bench-") as scratch:
         try:
             runner = Runner(scratch=Path(scratch), handshakes=handshakes, windows=windows, tries=3, say=say)
@@ -322,9 +353,5 @@ def command(
             raise click.ClickException(str(error)) from None
         finally:
             os.sched_setaffinity(0, everywhere)
-    print(text(rows))
-    if json_path is not None:
-        document = {"machine": machine.description(), "connect": values(rows)}
-        json_path.write_text(json.dumps(document, indent=1) + "\n")
-    if not all(row.best for row in rows):
-        sys.exit(3)
+    believable = all(row.best for row in rows)
+    Output(json, html, svg).publish(document(rows, watch.run()), believable=believable)

@@ -8,7 +8,8 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.case import Audience
-from benchmarks.connecting import Row, Runner, Window, text, values
+from benchmarks.connecting import Row, Runner, Window, document
+from tests.benchmarks.documents import RUN
 
 TCP = Audience("tcp", 1000)
 GOOD = Window(
@@ -44,22 +45,26 @@ class WindowTests(SynchronousTestCase):
         self.assertEqual(replace(GOOD, strangers_seconds=0.02).refusals, ["others had 20% of the server's core"])
 
 
-class TextTests(SynchronousTestCase):
+class DocumentTests(SynchronousTestCase):
     """The table."""
 
     def test_a_row(self) -> None:
         """Medians; what logic spends; what a core could do."""
         windows = (GOOD, replace(GOOD, server_seconds=0.1), replace(GOOD, server_seconds=0.098))
-        lines = text([Row("cluster", TCP, windows, windows)]).splitlines()
-        self.assertEqual(lines[0], "tcp × 1,000 clients")
-        self.assertEqual(lines[2].split()[-8:], ["Redis", "10,000", "99.0", "50.0", "10,101", "99%", "logic", "30"])
+        found = document([Row("cluster", TCP, windows, windows)], RUN)
+        (table,), (plot,) = found.tables, found.plots
+        self.assertEqual((table.key, table.title), ("connect-tcp-1000", "tcp × 1,000 clients come, and go"))
+        self.assertEqual(table.rows[0][1:], ("10,000", "99.0", "50.0", "10,101", "99%", "logic 30"))
+        self.assertEqual((plot.groups[0].marks[0].values, plot.groups[0].marks[0].aim), ((99.0, 50.0), 125.0))
 
     def test_a_refused_row(self) -> None:
         """Says why, and has no figures, neither here nor in JSON."""
         bad = replace(GOOD, strangers_seconds=0.02)
         row = Row("comet", TCP, (bad,), ())
-        self.assertIn("refused: others had 20% of the server's core", text([row]))
-        (value,) = values([row])
+        found = document([row], RUN)
+        self.assertEqual(found.tables[0].rows[0][1], "refused: others had 20% of the server's core")
+        self.assertEqual((found.plots, len(found.refusals)), ((), 1))
+        (value,) = found.raw["connect"]
         self.assertIsNone(value["us_per_connect"])
         self.assertEqual(value["windows"][0]["refusals"], bad.refusals)
 
