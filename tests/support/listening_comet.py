@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 
 from imd.comet.limits import Limits
 from imd.comet.server import Server
+from imd.interfaces import Arm
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.transport.battery import SocketBattery
@@ -24,7 +25,9 @@ from tests.support.willing_logic import WillingLogic
 SERVER, BOOT = "comet-1", 1
 
 
-def make_server(*, clock: Any, limits: Limits, logic: WillingLogic, metrics: Metrics) -> Server:
+def make_server(
+    *, clock: Any, limits: Limits, logic: WillingLogic, metrics: Metrics, arm: Arm = SocketBattery
+) -> Server:
     """A comet whose keys are ``made-1``, ``made-2``…"""
     numbers = count(1)
     return Server(
@@ -37,20 +40,20 @@ def make_server(*, clock: Any, limits: Limits, logic: WillingLogic, metrics: Met
         random=random,
         now_ms=lambda: int(1000 * time()),
         limits=limits,
-        arm=SocketBattery,
+        arm=arm,
     )
 
 
 class ListeningComet:
     """Ports are free ones of 127.0.0.1. ``stop`` when the clients are closed: it waits until comet knows it."""
 
-    def __init__(self, *, reactor: Any, folder: Path, limits: Limits) -> None:
+    def __init__(self, *, reactor: Any, folder: Path, limits: Limits, arm: Arm = SocketBattery) -> None:
         folder.mkdir()
         self.reactor = reactor
         self.files = make_certificates(folder)
         self.logic = WillingLogic()
         self.metrics = Metrics()
-        self.server = make_server(clock=reactor, limits=limits, logic=self.logic, metrics=self.metrics)
+        self.server = make_server(clock=reactor, limits=limits, logic=self.logic, metrics=self.metrics, arm=arm)
         certificate = ServerCertificate(cert_file=self.files.cert, key_file=self.files.key)
         common: dict[str, Any] = {"accept": self.server.accept, "clock": reactor}
         websocket: dict[str, Any] = {"origins": ["*"], **common}
