@@ -54,6 +54,7 @@ class Crowd:
         self._command = [str(program), "--port", str(port), "--transport", demand.transport, "--room", ROOM]
         self._command += ["--handshakes", str(max(1, handshakes // AT_ONCE)), "--heartbeat", str(heartbeat_seconds)]
         self._programs: list[Program] = []
+        self.redials = 0  # clients that were turned away, and dialled again
 
     @property
     def cpu_seconds(self) -> float:
@@ -66,20 +67,22 @@ class Crowd:
     def connect(self, tick: Callable[[int], None]) -> None:
         """All, a few processes at a time. ``tick`` is told about every second how many are in at least.
 
-        Raises :class:`benchmarks.program.ProgramFailed` when one connection is not let in.
+        Raises :class:`benchmarks.program.ProgramFailed` when clients are turned away again and again.
         """
         connecting: deque[Program] = deque()
         known = 0
 
         def wait() -> None:
             nonlocal known
-            known += connecting.popleft().wait_for("in", seconds=IN_SECONDS, tick=lambda: tick(known))["connections"]
+            said = connecting.popleft().wait_for("in", seconds=IN_SECONDS, tick=lambda: tick(known))
+            known += said["connections"]
+            self.redials += said["redials"]
             tick(known)
 
         for number, share in enumerate(self._demand.shares):
             if len(connecting) == AT_ONCE:
                 wait()
-            words = ["--connections", str(share), "--keys", f"load-{number}"]
+            words = ["--connections", str(share), "--redials", str(share), "--keys", f"load-{number}"]
             program = Program([*self._command, *words], log=self._scratch / f"clients-{number}.log")
             self._programs.append(program)
             connecting.append(program)

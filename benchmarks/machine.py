@@ -34,9 +34,14 @@ def process_kb(pid: int) -> float:
 
 def kernel_kb() -> float:
     """What the kernel has in slabs and socket buffers, for the whole machine."""
+    return _kb(PROC / "meminfo", "Slab") + buffers_kb()
+
+
+def buffers_kb() -> float:
+    """What TCP has in flight and not read, for the whole machine: what ``net.ipv4.tcp_mem`` bounds."""
     sockets = next(line for line in (PROC / "net/sockstat").read_text().splitlines() if line.startswith("TCP:"))
     words = sockets.split()
-    return _kb(PROC / "meminfo", "Slab") + int(words[words.index("mem") + 1]) * PAGE_KB
+    return int(words[words.index("mem") + 1]) * PAGE_KB
 
 
 def available_kb() -> float:

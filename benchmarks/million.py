@@ -73,7 +73,7 @@ def _stop(number: int, frame: object) -> None:
 @click.option(
     "--heartbeat-seconds", type=click.IntRange(min=1), default=240, show_default=True, help="Between two of a client."
 )
-@click.option("--handshakes", type=click.IntRange(min=1), default=1024, show_default=True, help="Under way at a time.")
+@click.option("--handshakes", type=click.IntRange(min=1), default=2048, show_default=True, help="Under way at a time.")
 @click.option(
     "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found here."
 )

@@ -40,6 +40,7 @@ class Pushed:
     p50_ms: float
     p99_ms: float
     last_ms: float
+    buffers_kb: float  # the most that TCP had in flight and not read, both ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Findings:
     phases: tuple[Phase, ...]
     memory: tuple[Memory, ...]  # before a client came; with all of them idle; after the pushes
     pushes: tuple[Pushed, ...]
+    redials: int  # clients that were turned away while they connected, and dialled again
     handed_over: Mapping[str, float]  # outcome -> packets, as comets told job
     troubles: Mapping[str, float]  # counters that are not zero and should be
     complaints: Mapping[str, int]  # lines of the logs -> how often

@@ -1,12 +1,13 @@
 """The findings of ``million``, for people."""
 
-from benchmarks.million_findings import Findings, Phase
+from benchmarks.million_findings import Findings, Phase, Pushed
 
 READING = """\
 How to read it. All processes share the cores: seconds are the wall's, CPU seconds those of all processes of a role, user
 and system; on loopback the sender pays the receiver's TCP work. A push's times are from logic's answer to receipts, looked for
-every 0.15 ms; its phase lasts some seconds longer, for what comes twice. Memory: what processes have of their own (anonymous),
-and the kernel's slabs and socket buffers, for both ends. KiB each: the growth from "empty" to "idle" over the connections."""
+every 0.15 ms; its phase lasts some seconds longer, for what comes twice, and has the heartbeats of that time. Buffers: the most
+that TCP had in flight or unread. Memory: what processes have of their own (anonymous), and the kernel's slabs and socket
+buffers, for both ends. KiB each: the growth from "empty" to "idle" over the connections."""
 
 GIB = 1024 * 1024
 
@@ -50,16 +51,24 @@ def _connecting(findings: Findings) -> str:
 
 
 def _pushes(findings: Findings) -> list[str]:
-    head = f"{'push to':16}{'packets':>12}{'accepted':>11}{'p50':>10}{'p99':>10}{'last':>10}   ms"
+    names = ("packets", "accepted ms", "p50 ms", "p99 ms", "last ms", "comets µs each", "buffers MiB")
+    told = ", ".join(f"{count:,.0f} {name}" for name, count in findings.handed_over.items())
     return [
-        head,
-        *(
-            f"{each.target:16}{each.packets:12,}{each.accepted_ms:11.1f}{each.p50_ms:10.0f}{each.p99_ms:10.0f}{each.last_ms:10.0f}"
-            for each in findings.pushes
-        ),
-        "job was told: "
-        + (", ".join(f"{count:,.0f} {name}" for name, count in findings.handed_over.items()) or "nothing"),
+        f"{'push to':16}" + "".join(f"{name:>16}" for name in names),
+        *(_push(pushed, findings) for pushed in findings.pushes),
+        f"job was told: {told or 'nothing'}",
     ]
+
+
+def _push(pushed: Pushed, findings: Findings) -> str:
+    phase = next(phase for phase in findings.phases if phase.name == f"push to {pushed.target}")
+    each_us = 1e6 * phase.cpu_seconds["comets"] / max(1, pushed.packets)
+    times = (pushed.accepted_ms, pushed.p50_ms, pushed.p99_ms, pushed.last_ms)
+    return (
+        f"{pushed.target:16}{pushed.packets:16,}"
+        + "".join(f"{each:16,.0f}" for each in times)
+        + f"{each_us:16.1f}{pushed.buffers_kb / 1024:16,.0f}"
+    )
 
 
 def _memory(findings: Findings) -> list[str]:
@@ -78,5 +87,7 @@ def _memory(findings: Findings) -> list[str]:
 
 def _troubles(findings: Findings) -> list[str]:
     counted = [f"  {name} {value:,.0f}" for name, value in findings.troubles.items()]
+    if findings.redials:
+        counted.append(f"  {findings.redials:,} clients were turned away before they were let in, and dialled again")
     logged = [f"  {count:,} × {line}" for line, count in findings.complaints.items()]
     return ["nothing went wrong on the way"] if not counted + logged else ["on the way:", *counted, *logged]

@@ -22,7 +22,8 @@ from benchmarks.million_findings import Findings, Memory, Phase, Pushed
 OPERATION = 1000
 BODY_BYTES = 100
 REACH_SECONDS = 120.0  # without a client more that was reached: the rest never will be
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.5  # between two looks at how many were reached
+LOOKS = 10  # at the buffers, for each of them
 # So many comets sweep side by side on few cores that each answers job only when nearly all are done.
 JOB = {"rpc.deadline_seconds": 60.0}
 SETTLE_SECONDS = 2.0  # for what comes twice
@@ -115,6 +116,7 @@ class Run:
             phases=tuple(self._phases),
             memory=tuple(memory),
             pushes=tuple(pushes),
+            redials=crowd.redials,
             handed_over=_handed_over(_samples(cluster, "job")),
             troubles=self._troubles(cluster),
             complaints=_complaints(cluster),
@@ -150,7 +152,7 @@ class Run:
         body = struct.pack(">q", int(stamped * 1e9)).ljust(BODY_BYTES, b"x")
         _push_by_http(cluster.ports["HTTP API"], {"to": TARGETS[target], "op": OPERATION, "body": body})
         accepted_ms = 1000 * (time.monotonic() - stamped)
-        reached = self._wait_until_reached(target, crowd)
+        reached, buffers_kb = self._wait_until_reached(target, crowd)
         times = crowd.times()
         return Pushed(
             target=target,
@@ -162,19 +164,23 @@ class Run:
             p50_ms=times.at(0.5) - accepted_ms,
             p99_ms=times.at(0.99) - accepted_ms,
             last_ms=times.at(1) - accepted_ms,
+            buffers_kb=buffers_kb,
         )
 
-    def _wait_until_reached(self, target: str, crowd: Crowd) -> Reached:
-        """All, or no more for a long time."""
+    def _wait_until_reached(self, target: str, crowd: Crowd) -> tuple[Reached, float]:
+        """All, or no more for a long time; with the most that was in TCP's buffers meanwhile, KiB."""
+        buffers_kb = machine.buffers_kb()
         reached, moved_at = crowd.look(), time.monotonic()
         while reached.packets < self._demand.connections and time.monotonic() - moved_at < REACH_SECONDS:
             self._say(f"push to {target}: {reached.packets:,} reached")
-            time.sleep(LOOK_SECONDS)
+            for _ in range(LOOKS):
+                time.sleep(LOOK_SECONDS / LOOKS)
+                buffers_kb = max(buffers_kb, machine.buffers_kb())
             before, reached = reached, crowd.look()
             if reached.packets > before.packets:
                 moved_at = time.monotonic()
         time.sleep(SETTLE_SECONDS)
-        return crowd.look()
+        return crowd.look(), buffers_kb
 
     # --- troubles -----------------------------------------------------------------------------------------------------------
 

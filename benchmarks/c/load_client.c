@@ -1,7 +1,7 @@
 /* The clients: many connections that authenticate as goim's do, join one room, and count what they are sent.
 
    load_client --port P [--connections N] [--transport tcp|websocket] [--room ID] [--mid M] [--sources S] [--core C]
-               [--handshakes H] [--keys PREFIX] [--heartbeat SECONDS]
+               [--handshakes H] [--keys PREFIX] [--heartbeat SECONDS] [--redials R]
 
    They are nobody, or the members M, M + 1 and so on. It connects from S addresses of 127/8, at most H handshakes at a time, and
    then says so on stdout, as it answers each line on stdin, by one line of JSON:
@@ -15,7 +15,8 @@
    Only pushes count: packets of operation 1000 and up. The first 8 bytes of their bodies are the nanoseconds of CLOCK_MONOTONIC
    when they were sent; bodies that are shorter have no latency. They take operation 1000 from whoever pushes to all. Without
    --heartbeat they send none: a server must be patient for as long as the run takes. Their keys are PREFIX-0, PREFIX-1 and so
-   on: each program's must be its own. */
+   on: each program's must be its own. Who is turned away before it is let in ends the program, or dials again, as clients do: R
+   times in all. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -47,6 +48,7 @@ struct connection {
 
 static struct connection *connections;
 static int count, begun, in, gone, framed, epoll, first_mid, stall_each;
+static int port, sources, redials, redials_left;
 static const char *room, *keys;
 static uint64_t packets, bytes, reads;
 static int64_t received_at; /* when the bytes in hand were read */
@@ -72,7 +74,7 @@ static void authenticate(struct connection *one) {
     put(one, packet, used + size);
 }
 
-static void open_one(struct connection *one, int port, int sources) {
+static void open_one(struct connection *one) {
     const char upgrade[] = "GET /sub HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     int number = (int)(one - connections), yes = 1;
@@ -113,9 +115,15 @@ static void beat(int64_t began, int seconds) {
 }
 
 static void close_one(struct connection *one) {
-    if (one->stage < IN)
-        fail("connection %d was closed before it was let in", (int)(one - connections));
     close(one->fd);
+    if (one->stage < IN) {
+        if (!redials_left--)
+            fail("connection %d was closed before it was let in", (int)(one - connections));
+        redials++;
+        one->held = 0;
+        open_one(one);
+        return;
+    }
     one->stage = GONE;
     gone++;
 }
@@ -254,12 +262,14 @@ static void command_received(void) {
 }
 
 int main(int argc, char **argv) {
-    int port = number(argc, argv, "port", 0), sources = number(argc, argv, "sources", 250);
     int handshakes = number(argc, argv, "handshakes", 128), heartbeat = number(argc, argv, "heartbeat", 0);
     struct epoll_event events[EVENTS], commands = {.events = EPOLLIN, .data.ptr = NULL};
     int64_t began = now_ns(), in_at = 0;
 
     count = number(argc, argv, "connections", 1000);
+    port = number(argc, argv, "port", 0);
+    sources = number(argc, argv, "sources", 250);
+    redials_left = number(argc, argv, "redials", 0);
     framed = !strcmp(option(argc, argv, "transport", "tcp"), "websocket");
     room = option(argc, argv, "room", "live://bench");
     first_mid = number(argc, argv, "mid", 0);
@@ -276,10 +286,10 @@ int main(int argc, char **argv) {
         fail("cannot begin: %s", strerror(errno));
     for (;;) {
         while (begun < count && begun - in < handshakes)
-            open_one(&connections[begun++], port, sources);
+            open_one(&connections[begun++]);
         if (in == count && !in_at) {
             in_at = now_ns();
-            printf("{\"event\":\"in\",\"connections\":%d,\"seconds\":%.3f}\n", in, (in_at - began) / 1e9);
+            printf("{\"event\":\"in\",\"connections\":%d,\"redials\":%d,\"seconds\":%.3f}\n", in, redials, (in_at - began) / 1e9);
         }
         if (in_at && heartbeat)
             beat(in_at, heartbeat);

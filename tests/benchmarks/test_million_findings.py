@@ -9,7 +9,16 @@ from benchmarks.million_findings import Findings, Memory, Phase, Pushed
 
 ROLES = ("clients", "redis", "zookeeper", "logic", "job", "comets")
 PUSHED = Pushed(
-    target="room", packets=1000, fewest=1, most=1, gone=0, accepted_ms=4.2, p50_ms=10, p99_ms=20, last_ms=21
+    target="room",
+    packets=1000,
+    fewest=1,
+    most=1,
+    gone=0,
+    accepted_ms=4.2,
+    p50_ms=10,
+    p99_ms=20,
+    last_ms=21,
+    buffers_kb=4096,
 )
 EMPTY = Memory(
     comets_kb=80_000, clients_kb=0, redis_kb=2_000, others_kb=90_000, kernel_kb=300_000, available_kb=4_000_000
@@ -18,9 +27,14 @@ GOOD = Findings(
     connections=1000,
     transport="tcp",
     channels=(480, 520),
-    phases=(Phase("connecting", 2.0, dict.fromkeys(ROLES, 0.25)),),
+    phases=(
+        Phase("connecting", 2.0, dict.fromkeys(ROLES, 0.25)),
+        Phase("push to room", 3.0, dict.fromkeys(ROLES, 0.0123)),
+        Phase("push to all", 3.0, dict.fromkeys(ROLES, 0.0099)),
+    ),
     memory=(EMPTY, replace(EMPTY, comets_kb=82_500), EMPTY),
     pushes=(PUSHED, replace(PUSHED, target="all")),
+    redials=0,
     handed_over={"delivered": 2000},
     troubles={},
     complaints={},
@@ -52,8 +66,10 @@ class FindingsTests(SynchronousTestCase):
         self.assertIn("1,000 connections (tcp), 2 comets with 480 to 520 each\n  every client got every push", said)
         self.assertIn("500 connections a second; µs of CPU for each: clients 250", said)
         self.assertIn("KiB each               2.50", said)
+        self.assertRegex(said, r"\nroom +1,000 +4 +10 +20 +21 +12\.3 +4\n")
         self.assertIn("nothing went wrong on the way", said)
         troubled = replace(GOOD, troubles={"imd_rpc_late_replies_total": 7.0}, complaints={"warn a comet is away": 3})
-        said = million_report.text(replace(troubled, channels=(480, 519)))
+        said = million_report.text(replace(troubled, redials=4, channels=(480, 519)))
         self.assertIn("  comets have 999 channels, not 1,000", said)
-        self.assertIn("  imd_rpc_late_replies_total 7\n  3 × warn a comet is away", said)
+        self.assertIn("  imd_rpc_late_replies_total 7\n  4 clients were turned away before", said)
+        self.assertIn("  3 × warn a comet is away", said)
