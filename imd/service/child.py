@@ -19,6 +19,7 @@ from imd.service.notify import SUPERVISOR_FD
 
 FIRST_DELAY_SECONDS = 1.0  # before it is started again, at first; each further start waits half as long again
 MAX_DELAY_SECONDS = 30.0
+START_SECONDS = 300  # to its first sign of life: dozens may start at once, on few cores
 MAX_WORD_BYTES = 4096  # of one line from a child; the rest of a longer one is left out
 MAX_HELD_LINES = 50  # of what it says on stderr while it starts: the last ones are kept
 _STDIN, _STDOUT, _STDERR, _WORDS = range(4)
@@ -76,6 +77,7 @@ class Child(ProcessProtocol):
         self._timer: Timer | None = None  # the next start, or the end of our patience with a stop
         self._status = ""  # what it said of itself last
         self._silence = 0  # looks since its last sign of life
+        self._patience = 0  # how many there may be
         self._ready_at = 0.0  # when it became ready, reactor seconds
         self._rests = {_STDERR: b"", _WORDS: b""}  # of lines whose end has not come
         self._held: list[str] = []  # lines of stderr while it starts: its end may be explained by them
@@ -114,7 +116,7 @@ class Child(ProcessProtocol):
         if self._process is None:
             return
         self._silence += 1
-        if self._silence == self._silent_seconds:
+        if self._silence == self._patience:
             self.log.warn(
                 "{name} has given no sign of life for {seconds} s: it is killed", name=self.name, seconds=self._silence
             )
@@ -157,7 +159,8 @@ class Child(ProcessProtocol):
             self._start_later(how)
 
     def _start(self) -> None:
-        self.phase, self._status, self._silence = Phase.STARTING, "", 0
+        self.phase, self._status = Phase.STARTING, ""
+        self._silence, self._patience = 0, START_SECONDS
         self._timer = None
         self._rests = {_STDERR: b"", _WORDS: b""}
         self._held = []
@@ -185,7 +188,7 @@ class Child(ProcessProtocol):
     def _word(self, line: str) -> None:
         """A line as sd_notify(3) has it."""
         name, _, value = line.partition("=")
-        self._silence = 0
+        self._silence, self._patience = 0, self._silent_seconds
         if name == "STATUS":
             self._status = value
         elif name == "READY":

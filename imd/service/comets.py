@@ -21,9 +21,7 @@ from imd.service.process import admin_parts, bind, now_ms
 from imd.service.steady_clock import use_steady_clock
 from imd.service.stop_signal import StopSignal
 
-SILENT_SECONDS = (
-    30  # after which a comet that gives no sign of life is killed, unless systemd's watchdog says otherwise
-)
+SILENT_SECONDS = 30  # without a sign of life, then a comet is killed; unless systemd's watchdog says otherwise
 
 
 def supervise(options: Options, count: int, *, cores: Sequence[int] = ()) -> Daemon:

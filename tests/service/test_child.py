@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.errors import ConfigError, ImdError
 from imd.metrics import Metrics
-from imd.service.child import MAX_DELAY_SECONDS, MAX_HELD_LINES, MAX_WORD_BYTES, Child, Phase
+from imd.service.child import MAX_DELAY_SECONDS, MAX_HELD_LINES, MAX_WORD_BYTES, START_SECONDS, Child, Phase
 
 STOP_SECONDS = 20.0
 SILENT_SECONDS = 3
@@ -246,6 +246,15 @@ class ChildTests(SynchronousTestCase):
         self.child.look()
         self.clock.advance(1)
         self.assertEqual(len(self.clock.spawned), 2)
+
+    def test_a_slow_start(self) -> None:
+        """Is no silence: its first sign of life may take far longer, though not for ever."""
+        process = self.start()
+        for _ in range(START_SECONDS - 1):
+            self.child.look()
+        self.assertEqual(process.signals, [])
+        self.child.look()
+        self.assertEqual(process.signals, ["KILL"])
 
     def test_stderr(self) -> None:
         """Is logged once it is ready; what it said before is kept, within bounds: it may explain its end."""
