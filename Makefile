@@ -30,7 +30,7 @@ help:
 	@echo 'make kill-matrix  each process killed and stopped under load; CLIENTS=100, VICTIMS="comet Redis" for less'
 	@echo 'make stalled   one of CLIENTS=10000 clients does not read: the others, and memory'
 	@echo 'make resume-storm  CLIENTS=10000 clients come back at once: how long it takes, and what Redis has to do'
-	@echo 'make bench   what a delivery and a connection cost, in under five minutes; docs/benchmarks.md'
+	@echo 'make bench   what imd costs, beside a bare loop in C, in under five minutes; ARGS="--html figures.html", docs/benchmarks.md'
 	@echo 'make sanitize  the tests of the C extension under gcc'"'"'s address and undefined-behaviour sanitizers'
 	@echo 'make lint    ruff, mypy --strict and the rules of the house (tests/test_architecture.py)'
 	@echo 'make format  let ruff put the code into shape'
