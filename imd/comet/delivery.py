@@ -14,6 +14,7 @@ from imd.comet.drop import Drop
 from imd.comet.fanout import Fanout
 from imd.comet.follower import Follower
 from imd.comet.hops import Hops
+from imd.comet.letters import Letters, Postman, is_letter
 from imd.comet.limits import Limits
 from imd.comet.load import Load
 from imd.comet.parcel import Parcel, size_of, trouble_of
@@ -57,6 +58,7 @@ class Delivery:
         "_metrics",
         "_now_ms",
         "_parcels",
+        "_postman",
         "_process",
         "_running",
         "_sweeps",
@@ -87,7 +89,8 @@ class Delivery:
         self._now_ms = now_ms
         self._process = process  # "comet/c1", for traces
         self._fanout = Fanout(behind=follower.behind, arm=arm)
-        self._parcels: deque[Parcel] = deque()  # the first may be begun, the others wait
+        self._postman = Postman(directory=directory, fanout=self._fanout, metrics=metrics, policy=limits.slow_policy)
+        self._parcels: deque[Parcel | Letters] = deque()  # the first may be begun, the others wait
         self._joinable: dict[str, Parcel] = {}  # room -> the waiting parcel that a later item for it may join
         self._sweeps: set[Sweep] = set()
         self._left = limits.deliveries_per_turn  # channels that this reactor turn may still write to
@@ -106,7 +109,8 @@ class Delivery:
         for item in items:
             if (trouble := trouble_of(item)) is not None:
                 raise BadRequest(trouble)
-        size = sum(map(size_of, items))
+        sizes = list(map(size_of, items))
+        size = sum(sizes)
         if self._parcels and self.waiting_bytes + size > self._limits.delivery_queue_bytes:
             self._follower.missed(items)
             raise Overloaded(f"{self.waiting_bytes} bytes wait for delivery here")
@@ -114,7 +118,10 @@ class Delivery:
         self._metrics.items_taken.add(len(items))
         answer = Answer(len(items))
         for place, item in enumerate(items):
-            self._enqueue(item, answer, place)
+            if is_letter(item):
+                self._enqueue_letter(item, answer, place, sizes[place])
+            else:
+                self._enqueue(item, answer, place)
         if self._left > 0 and not self._running:
             self._run()
         return answer.deferred
@@ -130,7 +137,9 @@ class Delivery:
         self._joinable.clear()
         self.waiting_bytes = 0
         for parcel in parcels:
-            if parcel.load is not None:  # begun: what was done is counted, though job will not hear of it
+            if (
+                isinstance(parcel, Parcel) and parcel.load is not None
+            ):  # begun: what was done is counted, though job will not hear of it
                 self._count(parcel, parcel.load)
             self._metrics.items_left.add(len(parcel.items))
             for _, answer, _ in parcel.items:
@@ -148,6 +157,14 @@ class Delivery:
             self._joinable[item.room] = parcel
         else:
             self._joinable.clear()
+
+    def _enqueue_letter(self, item: Item, answer: Answer, place: int, size_bytes: int) -> None:
+        last = self._parcels[-1] if self._parcels else None
+        if not isinstance(last, Letters) or last.begun:
+            last = Letters()
+            self._parcels.append(last)
+            self._joinable.clear()
+        last.add(item, answer, place, size_bytes)
 
     def _may_join(self, parcel: Parcel, item: Item) -> bool:
         if not parcel.may_take(item) or parcel.size_bytes + size_of(item) > JOIN_BYTES:
@@ -167,6 +184,12 @@ class Delivery:
         worked = self._running = bool(self._parcels)
         while self._parcels and self._left > 0:
             parcel = self._parcels[0]
+            if isinstance(parcel, Letters):
+                self._left -= self._postman.deliver(parcel, self._left)
+                if not parcel.items:
+                    self._parcels.popleft()
+                    self.waiting_bytes -= parcel.size_bytes
+                continue
             load = parcel.load or self._begin(parcel)
             offer = self._offer_squads if parcel.first.kind is Kind.ROOM else self._offer_channels
             if offer(parcel, load):

@@ -44,6 +44,14 @@ class Fanout:
             self._spread(load, channels, tally, ending)
         self._end_all(ending)
 
+    def hand(self, load: Load, channel: Channel) -> Drop | None:
+        """To one that wants it, of version 1; None when done, else why not. Never raises."""
+        ending: Ending = []
+        drop = self._give(channel, load, ending)
+        if drop is not None:
+            self._end_all(ending)
+        return drop
+
     def spread_squad(self, load: Load, squad: Squad, tally: Tally) -> None:
         """To the members of a room, who are not asked whether they want it. Never raises, as above."""
         tally.offered += len(squad)

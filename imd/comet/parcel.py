@@ -87,7 +87,8 @@ def size_of(item: Item) -> int:
     return (
         ITEM_BYTES
         + len(item.packets)
-        + sum(len(key) + 64 for key in item.keys)
+        + sum(map(len, item.keys))
+        + 64 * len(item.keys)
         + 128 * len(item.places)
         + 16 * len(item.mids)
     )
