@@ -1,20 +1,19 @@
 """``million``: as many connections as this machine holds, all in one room, and pushes that reach every one of them."""
 
-import json
 import signal
-import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks import machine, million_report
 from benchmarks.capacity import CONNECTION_KB, Demand, host
 from benchmarks.case import Transport
 from benchmarks.compiler import NoCompiler
+from benchmarks.document import Stopwatch
+from benchmarks.million_report import document
 from benchmarks.million_run import NotAccepted, Run
+from benchmarks.output import Output, output_options
 from benchmarks.program import ProgramFailed
 from benchmarks.progress import Progress
 
@@ -74,9 +73,7 @@ def _stop(number: int, frame: object) -> None:
     "--heartbeat-seconds", type=click.IntRange(min=1), default=240, show_default=True, help="Between two of a client."
 )
 @click.option("--handshakes", type=click.IntRange(min=1), default=2048, show_default=True, help="Under way at a time.")
-@click.option(
-    "--json", "json_path", type=click.Path(dir_okay=False, path_type=Path), help="Write all that was found here."
-)
+@output_options
 def command(
     connections: int | None,
     per_process: int,
@@ -84,7 +81,9 @@ def command(
     idle_seconds: float,
     heartbeat_seconds: int,
     handshakes: int,
-    json_path: Path | None,
+    json: Path | None,
+    html: Path | None,
+    svg: Path | None,
 ) -> None:
     """A million connections, and pushes to all of them.
 
@@ -93,7 +92,7 @@ def command(
     limit demands; as many processes of clients. Every client counts: a push that one of them did not get exactly once
     fails the run (exit status 3). What the machine cannot hold is refused before anything starts.
     """
-    demand = chosen(connections, per_process, transport)
+    watch, demand = Stopwatch(), chosen(connections, per_process, transport)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     with Progress() as progress, tempfile.TemporaryDirectory(prefix="imd-bench-") as scratch:
@@ -109,9 +108,4 @@ def command(
             findings = run.run()
         except (NoCompiler, ProgramFailed, NotAccepted) as error:
             raise click.ClickException(str(error)) from None
-    print(million_report.text(findings))
-    if json_path is not None:
-        found = {"machine": machine.description(), "processes": demand.processes, **asdict(findings)}
-        json_path.write_text(json.dumps(found, indent=1) + "\n")
-    if findings.refusals:
-        sys.exit(3)
+    Output(json, html, svg).publish(document(findings, watch.run()), believable=not findings.refusals)

@@ -1,93 +1,98 @@
-"""The findings of ``million``, for people."""
+"""The findings of ``million``, as a document."""
 
-from benchmarks.million_findings import Findings, Phase, Pushed
+from collections.abc import Iterator
+from dataclasses import asdict
 
-READING = """\
-How to read it. All processes share the cores: seconds are the wall's, CPU seconds those of all processes of a role, user
-and system; on loopback the sender pays the receiver's TCP work. A push's times are from logic's answer to receipts, looked for
-every 0.15 ms; its phase lasts some seconds longer, for what comes twice, and has the heartbeats of that time. Buffers: the most
-that TCP had in flight or unread. Memory: what processes have of their own (anonymous), and the kernel's slabs and socket
-buffers, for both ends. KiB each: the growth from "empty" to "idle" over the connections."""
+from benchmarks.document import Document, Group, Mark, Plot, Refusal, Run, Table
+from benchmarks.million_findings import Findings, Pushed
 
+READING = (
+    "All processes share the cores: seconds are the wall's, CPU seconds those of all processes of a role, user and system; on "
+    "loopback the sender pays the receiver's TCP work. A push's times are from logic's answer to receipts, looked for every "
+    "0.15 ms; its phase lasts some seconds longer, for what comes twice, and has the heartbeats of that time. Buffers: the "
+    "most that TCP had in flight or unread. Memory: what processes have of their own (anonymous), and the kernel's slabs and "
+    'socket buffers, for both ends. KiB each: the growth from "empty" to "idle" over the connections.'
+)
 GIB = 1024 * 1024
+MEMORY = ("comets", "clients", "redis", "others", "kernel", "available")
+PUSHES = ("packets", "accepted ms", "p50 ms", "p99 ms", "last ms", "comets µs each", "buffers MiB")
 
 
-def text(findings: Findings) -> str:
-    """A page."""
-    verdict = findings.refusals or ["every client got every push exactly once"]
-    return "\n".join(
-        [
-            f"{findings.connections:,} connections ({findings.transport}), {len(findings.channels)} comets with "
-            f"{min(findings.channels):,} to {max(findings.channels):,} each",
-            *(f"  {line}" for line in verdict),
-            "",
-            *_phases(findings),
-            "",
-            *_pushes(findings),
-            "",
-            *_memory(findings),
-            "",
-            *_troubles(findings),
-            "",
-            READING,
-        ]
+def document(findings: Findings, run: Run) -> Document:
+    """What came of it first."""
+    title = f"{findings.connections:,} connections"
+    phases = tuple(
+        (phase.name, f"{phase.seconds:,.1f}", *(f"{spent:,.1f}" for spent in phase.cpu_seconds.values()))
+        for phase in findings.phases
+    )
+    roles = tuple(findings.phases[0].cpu_seconds)
+    return Document(
+        runs=(run,),
+        tables=(
+            Table("million", title, ("",), tuple(_outcome(findings)), READING),
+            Table("million-phases", f"{title}: CPU seconds", ("seconds", *roles), phases, READING),
+            Table("million-pushes", f"{title}: pushes", PUSHES, tuple(_pushes(findings)), READING),
+            Table("million-memory", f"{title}: GiB", MEMORY, tuple(_memory(findings)), READING),
+        ),
+        plots=(_memory_plot(findings, title),),
+        refusals=(Refusal(title, tuple(findings.refusals)),) if findings.refusals else (),
+        raw={"million": asdict(findings)},
     )
 
 
-def _phases(findings: Findings) -> list[str]:
-    roles = list(findings.phases[0].cpu_seconds)
-    head = f"{'':16}{'seconds':>10}" + "".join(f"{role:>11}" for role in roles) + "   CPU seconds"
-    return [head, *(_phase(phase, roles) for phase in findings.phases), _connecting(findings)]
-
-
-def _phase(phase: Phase, roles: list[str]) -> str:
-    return f"{phase.name:16}{phase.seconds:10.1f}" + "".join(f"{phase.cpu_seconds[role]:11.1f}" for role in roles)
-
-
-def _connecting(findings: Findings) -> str:
-    phase, count = findings.phases[0], findings.connections
+def _outcome(findings: Findings) -> Iterator[tuple[str, str]]:
+    channels, phase, count = findings.channels, findings.phases[0], findings.connections
+    yield "outcome", "; ".join(findings.refusals) or "every client got every push exactly once"
+    yield "transport", findings.transport
+    yield "comets", f"{len(channels)}, with {min(channels):,} to {max(channels):,} each"
+    yield "connections a second", f"{count / phase.seconds:,.0f}"
     each = ", ".join(f"{role} {1e6 * spent / count:.0f}" for role, spent in phase.cpu_seconds.items())
-    return f"{count / phase.seconds:,.0f} connections a second; µs of CPU for each: {each}"
-
-
-def _pushes(findings: Findings) -> list[str]:
-    names = ("packets", "accepted ms", "p50 ms", "p99 ms", "last ms", "comets µs each", "buffers MiB")
-    told = ", ".join(f"{count:,.0f} {name}" for name, count in findings.handed_over.items())
-    return [
-        f"{'push to':16}" + "".join(f"{name:>16}" for name in names),
-        *(_push(pushed, findings) for pushed in findings.pushes),
-        f"job was told: {told or 'nothing'}",
-    ]
-
-
-def _push(pushed: Pushed, findings: Findings) -> str:
-    phase = next(phase for phase in findings.phases if phase.name == f"push to {pushed.target}")
-    each_us = 1e6 * phase.cpu_seconds["comets"] / max(1, pushed.packets)
-    times = (pushed.accepted_ms, pushed.p50_ms, pushed.p99_ms, pushed.last_ms)
-    return (
-        f"{pushed.target:16}{pushed.packets:16,}"
-        + "".join(f"{each:16,.0f}" for each in times)
-        + f"{each_us:16.1f}{pushed.buffers_kb / 1024:16,.0f}"
+    yield "µs of CPU to connect one", each
+    yield (
+        "job was told",
+        ", ".join(f"{number:,.0f} {name}" for name, number in findings.handed_over.items()) or "nothing",
     )
+    yield "a comet without clients", f"{findings.memory[0].comets_kb / len(channels) / 1024:.1f} MiB"
+    yield "on the way", "; ".join(_troubles(findings)) or "nothing went wrong"
 
 
-def _memory(findings: Findings) -> list[str]:
-    names = ("comets", "clients", "redis", "others", "kernel", "available")
-    rows = [f"{'GiB':16}" + "".join(f"{name:>11}" for name in names)]
-    for when, memory in zip(("empty", "idle", "after the pushes"), findings.memory, strict=True):
-        rows.append(f"{when:16}" + "".join(f"{getattr(memory, f'{name}_kb') / GIB:11.2f}" for name in names))
-    empty, idle = findings.memory[:2]
-    growth = [
-        f"{(getattr(idle, f'{name}_kb') - getattr(empty, f'{name}_kb')) / findings.connections:11.2f}"
-        for name in names[:-1]
-    ]
-    comet = empty.comets_kb / len(findings.channels) / 1024
-    return [*rows, f"{'KiB each':16}" + "".join(growth), f"a comet without clients: {comet:.1f} MiB"]
-
-
-def _troubles(findings: Findings) -> list[str]:
-    counted = [f"  {name} {value:,.0f}" for name, value in findings.troubles.items()]
+def _troubles(findings: Findings) -> Iterator[str]:
+    yield from (f"{name} {value:,.0f}" for name, value in findings.troubles.items())
     if findings.redials:
-        counted.append(f"  {findings.redials:,} clients were turned away before they were let in, and dialled again")
-    logged = [f"  {count:,} × {line}" for line, count in findings.complaints.items()]
-    return ["nothing went wrong on the way"] if not counted + logged else ["on the way:", *counted, *logged]
+        yield f"{findings.redials:,} clients were turned away before they were let in, and dialled again"
+    yield from (f"{count:,} × {line}" for line, count in findings.complaints.items())
+
+
+def _pushes(findings: Findings) -> Iterator[tuple[str, ...]]:
+    for pushed in findings.pushes:
+        times = (pushed.accepted_ms, pushed.p50_ms, pushed.p99_ms, pushed.last_ms)
+        yield (
+            f"to {pushed.target}",
+            f"{pushed.packets:,}",
+            *(f"{each:,.0f}" for each in times),
+            f"{_each_us(pushed, findings):.1f}",
+            f"{pushed.buffers_kb / 1024:,.0f}",
+        )
+
+
+def _each_us(pushed: Pushed, findings: Findings) -> float:
+    phase = next(phase for phase in findings.phases if phase.name == f"push to {pushed.target}")
+    return 1e6 * phase.cpu_seconds["comets"] / max(1, pushed.packets)
+
+
+def _memory(findings: Findings) -> Iterator[tuple[str, ...]]:
+    for when, memory in zip(("empty", "idle", "after the pushes"), findings.memory, strict=True):
+        yield (when, *(f"{getattr(memory, f'{name}_kb') / GIB:.2f}" for name in MEMORY))
+    yield ("KiB each", *(f"{_growth(findings, name):.2f}" for name in MEMORY[:-1]), "")
+
+
+def _growth(findings: Findings, name: str) -> float:
+    empty, idle = findings.memory[:2]
+    return float(getattr(idle, f"{name}_kb") - getattr(empty, f"{name}_kb")) / findings.connections
+
+
+def _memory_plot(findings: Findings, title: str) -> Plot:
+    parts = ("comets", "kernel", "redis", "clients")
+    values = tuple(_growth(findings, name) for name in parts)
+    groups = (Group(findings.transport, (Mark("a connection", values),)),)
+    return Plot("million-memory", f"{title}: memory of each", "KiB", "stacked", groups, parts)

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks import million_report
 from benchmarks.million_findings import Findings, Memory, Phase, Pushed
+from benchmarks.million_report import document
+from tests.benchmarks.documents import RUN
 
 ROLES = ("clients", "redis", "zookeeper", "logic", "job", "comets")
 PUSHED = Pushed(
@@ -60,16 +61,22 @@ class FindingsTests(SynchronousTestCase):
             self.assertIn(words, refusal)
         self.assertEqual(replace(GOOD, channels=(480, 519)).refusals, ["comets have 999 channels, not 1,000"])
 
-    def test_text(self) -> None:
-        """The verdict first; what each connection took; what went wrong on the way."""
-        said = million_report.text(GOOD)
-        self.assertIn("1,000 connections (tcp), 2 comets with 480 to 520 each\n  every client got every push", said)
-        self.assertIn("500 connections a second; µs of CPU for each: clients 250", said)
-        self.assertIn("KiB each               2.50", said)
-        self.assertRegex(said, r"\nroom +1,000 +4 +10 +20 +21 +12\.3 +4\n")
-        self.assertIn("nothing went wrong on the way", said)
+    def test_document(self) -> None:
+        """The outcome first; what each connection took; what went wrong on the way."""
+        outcome, phases, pushes, memory = document(GOOD, RUN).tables
+        said = {row[0]: row[1] for row in outcome.rows}
+        self.assertEqual(outcome.rows[0], ("outcome", "every client got every push exactly once"))
+        self.assertEqual((said["comets"], said["connections a second"]), ("2, with 480 to 520 each", "500"))
+        self.assertIn("clients 250", said["µs of CPU to connect one"])
+        self.assertEqual(phases.rows[0][:3], ("connecting", "2.0", "0.2"))
+        self.assertEqual(pushes.rows[0], ("to room", "1,000", "4", "10", "20", "21", "12.3", "4"))
+        self.assertEqual(memory.rows[-1][:2], ("KiB each", "2.50"))
+        self.assertEqual(said["on the way"], "nothing went wrong")
         troubled = replace(GOOD, troubles={"imd_rpc_late_replies_total": 7.0}, complaints={"warn a comet is away": 3})
-        said = million_report.text(replace(troubled, redials=4, channels=(480, 519)))
-        self.assertIn("  comets have 999 channels, not 1,000", said)
-        self.assertIn("  imd_rpc_late_replies_total 7\n  4 clients were turned away before", said)
-        self.assertIn("  3 × warn a comet is away", said)
+        found = document(replace(troubled, redials=4, channels=(480, 519)), RUN)
+        said = {row[0]: row[1] for row in found.tables[0].rows}
+        self.assertEqual(said["outcome"], "comets have 999 channels, not 1,000")
+        self.assertEqual(len(found.refusals), 1)
+        self.assertRegex(
+            said["on the way"], "^imd_rpc_late_replies_total 7; 4 clients were .*; 3 × warn a comet is away$"
+        )
