@@ -4,8 +4,6 @@ from random import random
 from secrets import token_hex
 from typing import Any, ClassVar
 
-from twisted.logger import Logger
-
 from imd.comet.limits import Limits
 from imd.comet.policy import SlowPolicy
 from imd.comet.server import Server
@@ -13,7 +11,7 @@ from imd.config import Role, Settings
 from imd.config.check import is_public
 from imd.config.settings import Comet
 from imd.errors import ConfigError
-from imd.interfaces import Arm, Registry
+from imd.interfaces import Registry
 from imd.protocol.rpc import Method
 from imd.service.comets import supervise
 from imd.service.cores import allowance, cores, count_processes
@@ -29,8 +27,8 @@ from imd.service.process import Process, now_ms
 from imd.service.registration import Registration
 from imd.service.room_types import room_types
 from imd.service.rpc_part import RpcPart
+from imd.service.sending import Sending
 from imd.transport.rpc_server import RpcServer
-from imd.transport.sender import sender
 from imd.transport.server_certificate import ServerCertificate
 from imd.transport.tcp import TcpFactory
 from imd.transport.websocket import WebSocketFactory
@@ -101,6 +99,7 @@ def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Par
         curve=process.security.dialer,
     )
     settings = process.settings.comet
+    sending = Sending(settings.sender)
     server = Server(
         server=process.id,
         boot=process.boot,
@@ -111,7 +110,7 @@ def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Par
         random=random,
         now_ms=now_ms,
         limits=_limits(process.settings),
-        arm=_arm(settings),
+        arm=sending.arm,
         public=any(is_public(text) for text in _addresses(settings).values() if text),
         refused=process.fail,
     )
@@ -133,6 +132,7 @@ def comet_parts(process: Process, registry: Registry, endpoint: str) -> list[Par
         offered=False,
     )
     return [
+        Part("sender", sending),
         Part("logic links", links),
         Part("comet rpc", RpcPart(answers)),
         Part("comet registration", registration),
@@ -171,17 +171,6 @@ def _listeners(process: Process, server: Server) -> list[Part]:
         )
         parts.append(Part(bound.key, listener))
     return parts
-
-
-def _arm(settings: Comet) -> Arm:
-    """What sends to many sockets, for this thread. Raises :class:`imd.errors.ConfigError`."""
-    log = Logger(namespace="imd.service")
-    chosen = sender(settings.sender)
-    if chosen.lacks:
-        log.info("pushes leave by {sender}: {lacks}", sender=chosen.name, lacks=chosen.lacks)
-    else:
-        log.info("pushes leave by {sender}", sender=chosen.name)
-    return chosen.arm
 
 
 def _addresses(settings: Comet) -> dict[str, str]:

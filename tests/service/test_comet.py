@@ -1,10 +1,7 @@
 """A comet put together, in front of a real logic."""
 
-from typing import cast
-
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
-from twisted.logger import ILogObserver, LogEvent, formatEvent, globalLogPublisher
 from twisted.python.usage import Options as UsageOptions
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -144,15 +141,6 @@ class CometPartsTests(CompositionCase):
             self.assertEqual(self.failures, [])
 
         return Deferred.fromCoroutine(run())
-
-    def test_sender(self) -> None:
-        """A comet says what its pushes leave by."""
-        seen: list[LogEvent] = []
-        log = cast(ILogObserver, seen.append)
-        globalLogPublisher.addObserver(log)
-        self.addCleanup(globalLogPublisher.removeObserver, log)
-        self.comet("comet.sender=python")
-        self.assertEqual([formatEvent(event) for event in seen if "sender" in event], ["pushes leave by python"])
 
     def test_cluster(self) -> None:
         """Each part has a name of its own, and ZooKeeper comes before who asks it."""
