@@ -1,29 +1,27 @@
-"""Tables of a document in a Markdown page, each where it is called by its key."""
+"""Tables and plots of a document in a Markdown page, each where it is called by its key."""
 
 import re
 
 from benchmarks.document import Document, Table
 from benchmarks.text import markdown
 
+PLOTS = "benchmarks"  # the folder of the plots, from the page
+NOT_MEASURED = "Not measured on this machine."
+
 _PLACE = re.compile(r"<!-- figures: (?P<key>\S+) -->\n.*?<!-- /figures -->", re.DOTALL)
 
 
-class NoTable(Exception):
-    """A page asks for a table that the document has not."""
-
-
 def render(page: str, document: Document) -> str:
-    """The page, with what stands between ``<!-- figures: KEY -->`` and ``<!-- /figures -->`` made anew.
-
-    ``runs`` is how the figures came about. Raises :class:`NoTable`.
-    """
+    """The page, with what stands between ``<!-- figures: KEY -->`` and ``<!-- /figures -->`` made anew: the plot of that key,
+    the table of that key, or both. ``runs`` is how the figures came about."""
     tables = {table.key: table for table in (*document.tables, runs_table(document))}
+    plots = {plot.key: plot for plot in document.plots}
 
     def filled(place: re.Match[str]) -> str:
         key = place["key"]
-        if key not in tables:
-            raise NoTable(f"no table is called {key}: there are {', '.join(sorted(tables))}")
-        return f"<!-- figures: {key} -->\n{markdown(tables[key])}\n<!-- /figures -->"
+        parts = [f"![{plots[key].title}]({PLOTS}/{key}.svg)\n"] if key in plots else []
+        parts += [markdown(tables[key])] if key in tables else []
+        return "\n".join([f"<!-- figures: {key} -->", *(parts or [NOT_MEASURED]), "<!-- /figures -->"])
 
     return _PLACE.sub(filled, page)
 

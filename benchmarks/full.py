@@ -21,7 +21,12 @@ FANOUT = (
 def steps(*, runs: int, windows: int, seconds: float, patience: float) -> list[list[str]]:
     """What is run, each a command of its own."""
     times = ["--runs", str(runs), "--windows", str(windows), "--seconds", f"{seconds:g}", "--patience", f"{patience:g}"]
-    return [[*FANOUT.split(), *times], ["stalled", *times], ["connect", "--windows", str(runs)]]
+    return [
+        [*FANOUT.split(), *times],
+        ["stalled", *times],
+        ["connect", "--windows", str(runs)],
+        ["members", "--windows", str(runs)],
+    ]
 
 
 @click.command("full")

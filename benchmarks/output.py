@@ -29,6 +29,8 @@ class Output:
     def publish(self, document: Document, *, believable: bool = True) -> None:
         """Print it, write it. Exits with 3 when some result could not be believed."""
         print(text(document))
+        for path in filter(None, (self.json, self.html)):
+            path.parent.mkdir(parents=True, exist_ok=True)
         if self.json is not None:
             self.json.write_bytes(dump(document))
         if self.html is not None:

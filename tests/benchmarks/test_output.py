@@ -13,9 +13,8 @@ class OutputTests(SynchronousTestCase):
     """Files, and the exit status."""
 
     def test_files(self) -> None:
-        """JSON that can be read again, a page, and a picture a plot."""
+        """JSON that can be read again, a page, and a picture a plot, in folders that are made."""
         folder = Path(self.mktemp())
-        folder.mkdir()
         Output(folder / "x.json", folder / "x.html", folder / "plots").publish(DOCUMENT)
         self.assertEqual(load((folder / "x.json").read_bytes()), DOCUMENT)
         self.assertTrue((folder / "x.html").read_text().startswith("<!doctype html>"))

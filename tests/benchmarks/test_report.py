@@ -6,7 +6,7 @@ import msgspec
 from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
-from benchmarks.docs_page import NoTable, render
+from benchmarks.docs_page import render
 from benchmarks.document import dump, load
 from benchmarks.report import command
 from tests.benchmarks.documents import DOCUMENT
@@ -40,10 +40,17 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(render(PAGE, FIGURES), FULL)
         self.assertEqual(render(FULL, FIGURES), FULL)
 
-    def test_a_table_that_is_not_there(self) -> None:
-        """Is named, with those that are."""
-        with self.assertRaisesRegex(NoTable, "delviery: there are delivery, runs"):
-            render("<!-- figures: delviery -->\n<!-- /figures -->", FIGURES)
+    def test_plots_are_shown(self) -> None:
+        """By the file that --svg writes; above the table of the same key."""
+        place = "<!-- figures: cost -->\n<!-- /figures -->"
+        self.assertEqual(render(place, FIGURES).splitlines()[1], "![What it costs](benchmarks/cost.svg)")
+        both = msgspec.structs.replace(FIGURES, tables=(msgspec.structs.replace(FIGURES.tables[0], key="cost"),))
+        self.assertEqual([line[:2] for line in render(place, both).splitlines()[1:4]], ["![", "", "| "])
+
+    def test_what_was_not_measured(self) -> None:
+        """Is said."""
+        place = "<!-- figures: million -->\nold\n<!-- /figures -->"
+        self.assertIn("\nNot measured on this machine.\n", render(place, FIGURES))
 
 
 class ReportTests(SynchronousTestCase):
