@@ -2,6 +2,7 @@
 
 import re
 
+from benchmarks.aims import aims
 from benchmarks.document import Document, Table
 from benchmarks.text import markdown
 
@@ -13,8 +14,9 @@ _PLACE = re.compile(r"<!-- figures: (?P<key>\S+) -->\n.*?<!-- /figures -->", re.
 
 def render(page: str, document: Document) -> str:
     """The page, with what stands between ``<!-- figures: KEY -->`` and ``<!-- /figures -->`` made anew: the plot of that key,
-    the table of that key, or both. ``runs`` is how the figures came about."""
-    tables = {table.key: table for table in (*document.tables, runs_table(document))}
+    the table of that key, or both. ``runs`` is how the figures came about, ``aims`` what was wanted."""
+    made = filter(None, (runs_table(document), aims(document)))
+    tables = {table.key: table for table in (*document.tables, *made)}
     plots = {plot.key: plot for plot in document.plots}
 
     def filled(place: re.Match[str]) -> str:

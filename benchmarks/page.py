@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from html import escape
 
+from benchmarks.aims import aims, missed
 from benchmarks.document import Document, Run, Table
 from benchmarks.svg import STYLE, svg
 
@@ -42,6 +43,7 @@ def page(document: Document) -> str:
             f'<p class="soft">{LEAD}</p>',
             *_nav(document),
             *_plots(document),
+            *_aims(document),
             *_tables(document),
             *_refusals(document),
             '<h2 id="machine">The machine, and the command</h2>',
@@ -53,7 +55,13 @@ def page(document: Document) -> str:
 
 
 def _nav(document: Document) -> Iterator[str]:
-    found = [("plots", document.plots), ("tables", document.tables), ("refused", document.refusals), ("machine", True)]
+    found = [
+        ("plots", document.plots),
+        ("aims", aims(document)),
+        ("tables", document.tables),
+        ("refused", document.refusals),
+        ("machine", True),
+    ]
     links = [f'<a href="#{name}">{name}</a>' for name, there in found if there]
     yield f"<nav>{''.join(links)}</nav>"
 
@@ -64,6 +72,17 @@ def _plots(document: Document) -> Iterator[str]:
     for plot in document.plots:
         note = f"<figcaption>{escape(plot.note)}</figcaption>" if plot.note else ""
         yield f"<figure>{svg(plot, style=False)}{note}</figure>"
+
+
+def _aims(document: Document) -> Iterator[str]:
+    wanted = aims(document)
+    if wanted is None:
+        return
+    count, short = len(wanted.rows), len(missed(document))
+    yield f'<h2 id="aims">{escape(wanted.title)}</h2>'
+    yield f"<details{' open' if short else ''}><summary>{count - short} of {count} aims are met</summary>"
+    yield from _table(wanted)
+    yield f'<p class="soft">{escape(wanted.note)}</p></details>'
 
 
 def _tables(document: Document) -> Iterator[str]:

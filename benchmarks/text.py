@@ -2,6 +2,7 @@
 
 from textwrap import fill
 
+from benchmarks.aims import aims, missed
 from benchmarks.document import Document, Table
 
 WIDTH = 120
@@ -14,6 +15,11 @@ def text(document: Document) -> str:
     notes = dict.fromkeys(table.note for table in document.tables if table.note)
     if document.refusals:
         blocks.append(f"{len(document.refusals)} windows could not be believed: --html and --json say which, and why.")
+    wanted = aims(document)
+    if wanted is not None:
+        short = missed(document)
+        names = "".join(f"\n  missed: {name}" for name in short)
+        blocks.append(f"{len(wanted.rows) - len(short)} of {len(wanted.rows)} aims are met.{names}")
     return "\n\n".join([*blocks, *(fill(note, WIDTH) for note in notes)])
 
 
