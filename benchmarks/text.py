@@ -19,7 +19,9 @@ def text(document: Document) -> str:
     if wanted is not None:
         short = missed(document)
         names = "".join(f"\n  missed: {name}" for name in short)
-        blocks.append(f"{len(wanted.rows) - len(short)} of {len(wanted.rows)} aims are met.{names}")
+        blocks.append(
+            f"{len(wanted.rows) - len(short)} of {len(wanted.rows)} aims are met, of what could be measured.{names}"
+        )
     return "\n\n".join([*blocks, *(fill(note, WIDTH) for note in notes)])
 
 

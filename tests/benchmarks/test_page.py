@@ -43,7 +43,7 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(checked.open, [])
         for words in (
             "What it costs",
-            "1 of 1 aims are met",
+            "1 of 1 aims are met, of what could be measured",
             "4.00",
             "tcp × 10, imd: others had 20%",
             "x < y",
