@@ -80,7 +80,8 @@ def _aims(document: Document) -> Iterator[str]:
         return
     count, short = len(wanted.rows), len(missed(document))
     yield f'<h2 id="aims">{escape(wanted.title)}</h2>'
-    yield f"<details{' open' if short else ''}><summary>{count - short} of {count} aims are met, of what could be measured</summary>"
+    said = f"{count - short} of {count} aims are met, of what could be measured"
+    yield f"<details{' open' if short else ''}><summary>{said}</summary>"
     yield from _table(wanted)
     yield f'<p class="soft">{escape(wanted.note)}</p></details>'
 

@@ -8,6 +8,7 @@ from benchmarks.document import Mark, Plot
 
 WIDTH, LEFT, RIGHT = 760, 190, 64
 ROW, TITLE, TOP = 24, 30, 34
+LABEL = 56  # of a value, with what is left free around it
 STYLE = """
 .plot{font:13px system-ui,-apple-system,"Segoe UI",sans-serif;--ink:#1c2733;--soft:#66727f;--grid:#e3e7eb;--limit:#8a95a1;
 --other:#d9a441;--ours:#1f78c8;--ours_too:#35a07c;--aim:#c0392b}
@@ -127,8 +128,7 @@ def _bar(mark: Mark, scale: Scale, y: int) -> Iterator[str]:
         place = f'x="{x:.1f}" y="{y + 4}" width="{max(end - x, 0.5):.1f}" height="{ROW - 8}"'
         yield f'<rect class="{mark.tone}{pale}" {place} rx="2"/>'
         total += max(value, 0.0)
-    beyond = max(scale.x(total), scale.x(mark.aim or 0.0))
-    yield f'<text class="soft" x="{beyond + 6:.1f}" y="{y + 16}">{" + ".join(map(_short, mark.values))}</text>'
+    yield f'<text class="soft" x="{_beyond(scale.x(total), mark, scale):.1f}" y="{y + 16}">{" + ".join(map(_short, mark.values))}</text>'
 
 
 def _span(mark: Mark, scale: Scale, y: int) -> Iterator[str]:
@@ -138,8 +138,13 @@ def _span(mark: Mark, scale: Scale, y: int) -> Iterator[str]:
     yield f'<rect class="{mark.tone} pale" x="{xs[0]:.1f}" y="{middle - 1}" width="{xs[-1] - xs[0]:.1f}" height="2"/>'
     yield f'<rect class="{mark.tone}" x="{xs[0]:.1f}" y="{middle - 4}" width="{max(xs[-2] - xs[0], 1):.1f}" height="8" rx="4"/>'
     yield f'<circle class="{mark.tone} pale" cx="{xs[-1]:.1f}" cy="{middle}" r="3"/>'
-    beyond = max(xs[-1], scale.x(mark.aim) if mark.aim else 0.0)
-    yield f'<text class="soft" x="{beyond + 8:.1f}" y="{y + 16}">{_short(mark.values[-2])}</text>'
+    yield f'<text class="soft" x="{_beyond(xs[-1] + 2, mark, scale):.1f}" y="{y + 16}">{_short(mark.values[-2])}</text>'
+
+
+def _beyond(end: float, mark: Mark, scale: Scale) -> float:
+    """Where the value stands: behind the mark, and not on its aim."""
+    aim = scale.x(mark.aim) if mark.aim is not None else 0.0
+    return (aim if end - 2 < aim < end + LABEL else end) + 6
 
 
 def _said(plot: Plot, mark: Mark) -> str:
