@@ -128,7 +128,8 @@ def _bar(mark: Mark, scale: Scale, y: int) -> Iterator[str]:
         place = f'x="{x:.1f}" y="{y + 4}" width="{max(end - x, 0.5):.1f}" height="{ROW - 8}"'
         yield f'<rect class="{mark.tone}{pale}" {place} rx="2"/>'
         total += max(value, 0.0)
-    yield f'<text class="soft" x="{_beyond(scale.x(total), mark, scale):.1f}" y="{y + 16}">{" + ".join(map(_short, mark.values))}</text>'
+    said = " + ".join(map(_short, mark.values))
+    yield f'<text class="soft" x="{_beyond(scale.x(total), mark, scale):.1f}" y="{y + 16}">{said}</text>'
 
 
 def _span(mark: Mark, scale: Scale, y: int) -> Iterator[str]:
