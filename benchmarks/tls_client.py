@@ -99,19 +99,24 @@ class Crowd:
         }
 
     def _read(self, one: Connection) -> None:
-        try:
-            data = one.stream.recv(READ_BYTES)
-        except (ssl.SSLWantReadError, BlockingIOError):
-            return
-        except OSError:
-            data = b""
-        if not data:
-            self._epoll.unregister(one.stream.fileno())
-            one.stream.close()
-            self._gone += 1
-            return
-        now = time.monotonic_ns()
+        """All that is there: one read, whatever the number of its records."""
         self._reads += 1
+        while True:
+            try:
+                data = one.stream.recv(READ_BYTES)
+            except (ssl.SSLWantReadError, BlockingIOError):
+                return
+            except OSError:
+                data = b""
+            if not data:
+                self._epoll.unregister(one.stream.fileno())
+                one.stream.close()
+                self._gone += 1
+                return
+            self._take(one, data)
+
+    def _take(self, one: Connection, data: bytes) -> None:
+        now = time.monotonic_ns()
         for packet in one.decoder.feed(data):
             if packet.operation >= FIRST_PUSH:
                 one.packets += 1
