@@ -12,19 +12,15 @@ from imd.service.file_limit import RESERVE
 SYSCTL = Path("/proc/sys")
 SOURCES = 250  # addresses that the clients of one process come from: load_client's default
 CLIENT_FILES = 32  # of a client process, beside its connections
-UNEVEN = (
-    5.0  # standard deviations by which a comet may get more than its share of SO_REUSEPORT: one run of 60,000 has more
-)
+UNEVEN = 5.0  # standard deviations: what a comet may get above its share of SO_REUSEPORT; one run of 60,000 has more
 MOST = 100_000_000  # connections: nobody has more
 
 # KiB, measured by this benchmark (docs/benchmarks.md), a little rounded up.
-COMET_KB = 65 * 1024
+COMET_KB = 45 * 1024
 CLIENTS_KB = 2 * 1024  # a process of them
 OTHERS_KB = 512 * 1024  # one logic, one job, Redis and ZooKeeper
-CONNECTION_KB: dict[Transport, float] = {
-    "tcp": 13.5,
-    "websocket": 16.0,
-}  # comet, both ends in the kernel, presence in Redis
+# comet 1.3 (WebSocket 2.5), both ends in the kernel 10, presence in Redis 0.2, and up to 4 in flight while a push goes out
+CONNECTION_KB: dict[Transport, float] = {"tcp": 15.5, "websocket": 16.7}
 KEPT_FREE_KB = 1024 * 1024
 
 
