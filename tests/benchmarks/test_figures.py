@@ -77,6 +77,12 @@ class FiguresTests(SynchronousTestCase):
         (latency,) = (plot for plot in document(rows, {}, RUN).plots if plot.kind == "spans")
         self.assertEqual([each.aim for each in latency.groups[0].marks], [None, 33.0])
 
+    def test_merged_messages_must_not_wait_long(self) -> None:
+        """Their latency is drawn, with what is wanted of imd."""
+        rows = [row(name, window(p99_ms=90), load=Load(0, 2, 100, merged=20)) for name in ("loop", "imd")]
+        (latency,) = (plot for plot in document(rows, {}, RUN).plots if plot.kind == "spans")
+        self.assertEqual([each.aim for each in latency.groups[0].marks], [None, 250.0])
+
     def test_refusals_and_json(self) -> None:
         """Every window is there, with why it was refused."""
         found = document(ROWS, MEMORY, RUN)
