@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "connect": "benchmarks.connecting",
     "million": "benchmarks.million",
     "members": "benchmarks.members",
+    "routing": "benchmarks.routing",
 }
 DEFAULT = "short"
 
