@@ -1,5 +1,7 @@
 """Routing by interest: requests follow who hosts a room, whatever the number of comets."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from twisted.internet import reactor
@@ -16,8 +18,8 @@ class InterestTests(TestCase):
 
     async def test_requests_follow_interest(self) -> None:
         """One request for each comet that hosts the room, none for any other; nobody there, nothing sent."""
-        scratch = Path(self.mktemp())
-        scratch.mkdir()
+        scratch = Path(tempfile.mkdtemp())  # a short name: sockets stand in it
+        self.addCleanup(shutil.rmtree, scratch)
         said: list[str] = []
         costs = await measure(reactor=reactor, comets=(1, 5), pushes=20, windows=1, scratch=scratch, say=said.append)
         self.assertEqual(
