@@ -146,7 +146,7 @@ class Cluster:
         config = self._folder / "zoo.cfg"
         config.write_text(
             f"dataDir={self._folder}/zookeeper\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime=500\n"
-            "admin.enableServer=false\n4lw.commands.whitelist=ruok\n"
+            "admin.enableServer=false\nmaxClientCnxns=0\n4lw.commands.whitelist=ruok\n"
         )
         main = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
         jars = f"{self._folder}:{ZOOKEEPER_JAR}"

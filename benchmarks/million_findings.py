@@ -56,7 +56,7 @@ class Findings:
     redials: int  # clients that were turned away while they connected, and dialled again
     handed_over: Mapping[str, float]  # outcome -> packets, as comets told job
     troubles: Mapping[str, float]  # counters that are not zero and should be
-    complaints: Mapping[str, int]  # lines of the logs -> how often
+    complaints: Mapping[str, int]  # lines of the logs since all were ready -> how often
 
     @property
     def refusals(self) -> list[str]:

@@ -36,6 +36,7 @@ TROUBLES = (
     "imd_authentications_total",
 )
 GOOD = 'result="ok"'
+MOST_COMPLAINTS = 10  # that are told, the most frequent
 COMPLAINT = re.compile(r"\S+ ((?:warn|error|critical) .*)")  # a line of a log, after its time
 
 Say = Callable[[str], None]
@@ -102,7 +103,7 @@ class Run:
         }
 
     def _measure(self, cluster: Cluster, crowd: Crowd) -> Findings:
-        memory = [_memory(cluster, crowd)]
+        memory, of_the_start = [_memory(cluster, crowd)], _complaints(cluster)
         self._phase("connecting", cluster, crowd, lambda: crowd.connect(self._tell_connected))
         self._phase("idle", cluster, crowd, self._idle)
         memory.append(_memory(cluster, crowd))
@@ -119,7 +120,7 @@ class Run:
             redials=crowd.redials,
             handed_over=_handed_over(_samples(cluster, "job")),
             troubles=self._troubles(cluster),
-            complaints=_complaints(cluster),
+            complaints=dict((_complaints(cluster) - of_the_start).most_common(MOST_COMPLAINTS)),
         )
 
     def _phase(self, name: str, cluster: Cluster, crowd: Crowd, do: Callable[[], object]) -> None:
@@ -253,11 +254,11 @@ def _handed_over(job: Mapping[str, float]) -> dict[str, float]:
     return {match[1]: value for sample, value in job.items() if (match := pattern.match(sample)) and value}
 
 
-def _complaints(cluster: Cluster) -> dict[str, int]:
+def _complaints(cluster: Cluster) -> Counter[str]:
     """What the processes logged at "warn" and above, numbers left out, and how often."""
     found: Counter[str] = Counter()
     for name in (*cluster.comets, "logic", "job"):
         for line in cluster.daemons[name].log.splitlines():
             if said := COMPLAINT.match(line):
                 found[re.sub(r"\d[\d.]*", "#", said[1])] += 1
-    return dict(found.most_common(10))
+    return found
