@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 class Counter:
@@ -23,6 +23,12 @@ class Counter:
         """Count ``amount`` for these label values, given in the order of ``labels``."""
         assert len(values) == len(self.labels), (self.name, values)
         self.values[values] += amount
+
+    def add_each(self, many: Iterable[tuple[str, ...]]) -> None:
+        """Count one for each of these label values: :meth:`add` for many at once."""
+        for values in many:
+            assert len(values) == len(self.labels), (self.name, values)
+            self.values[values] += 1
 
     def value(self, *values: str) -> float:
         """The sum so far; for tests and the ledger."""

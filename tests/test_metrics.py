@@ -26,6 +26,12 @@ class CounterTests(SynchronousTestCase):
         self.assertEqual((counter.value("room", "delivered"), counter.value("room", "filtered")), (3, 5))
         self.assertEqual(counter.value("all", "delivered"), 0)
 
+    def test_many_at_once(self) -> None:
+        """Each counts one."""
+        counter = Counter("c", "", ("a", "b"))
+        counter.add_each([("x", "y"), ("x", "z"), ("x", "y")])
+        self.assertEqual(dict(counter.values), {("x", "y"): 2, ("x", "z"): 1})
+
     def test_wrong_labels_are_our_bug(self) -> None:
         """Too few or too many fail at once, in tests."""
         self.assertRaises(AssertionError, Counter("a", "", ("reason",)).add)

@@ -1,6 +1,5 @@
 """The accounts of publishing: each share that a broker is given is counted once, as stored or with the reason why not."""
 
-from collections import Counter
 from collections.abc import Iterable
 
 from twisted.internet.defer import CancelledError
@@ -15,16 +14,15 @@ UNKNOWN = "unknown"  # its answer was lost: it may be stored or not
 
 def count_answered(metrics: Metrics, pushes: Iterable[Push], receipts: Iterable[Receipt]) -> None:
     """The product has answered, with a receipt for each."""
-    stored: list[str] = []
+    stored: list[tuple[str]] = []
     for push, receipt in zip(pushes, receipts, strict=True):
         if receipt.repeated:
             metrics.unpublished.add(1, "repeated")
         elif receipt.conflict:
             metrics.unpublished.add(1, "conflict")
         else:
-            stored.append(LABELS[push.target])
-    for label, count in Counter(stored).items():
-        metrics.published.add(count, label)
+            stored.append((LABELS[push.target],))
+    metrics.published.add_each(stored)
 
 
 def count_refused(metrics: Metrics, shares: int, error: BaseException) -> None:

@@ -1,6 +1,6 @@
 """A partition of the broker that this job owns: read, handed over, committed in order."""
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from itertools import takewhile
 
@@ -182,8 +182,7 @@ class Partition:
     async def _take(self, entries: list[Entry]) -> None:
         flight = Flight([entry.token for entry in entries], len(entries))
         deliveries = [Delivery(entry.push, flight, entry.places) for entry in entries]
-        for label, count in Counter([LABELS[entry.push.target] for entry in entries]).items():
-            self._metrics.taken.add(count, label)
+        self._metrics.taken.add_each([(LABELS[entry.push.target],) for entry in entries])
         for delivery in deliveries:
             if delivery.push.trace:
                 self._tracer.note(delivery, Step.TAKEN)

@@ -1,6 +1,5 @@
 """Offers: shares on their way into the broker, counted until it has answered."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 from imd.interfaces import Broker, Receipt
@@ -21,8 +20,7 @@ class Offers:
 
     async def publish(self, shares: Sequence[tuple[int, Push]]) -> list[Receipt]:
         """See :meth:`imd.interfaces.Broker.publish`; raises what that raises."""
-        for label, count in Counter([LABELS[push.target] for _, push in shares]).items():
-            self._metrics.offered.add(count, label)
+        self._metrics.offered.add_each([(LABELS[push.target],) for _, push in shares])
         self._count(len(shares))
         try:
             return await self._broker.publish(shares)

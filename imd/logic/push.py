@@ -1,8 +1,6 @@
 """Accepts pushes: gives each an id and puts it into the broker, in one share per partition that it concerns."""
 
-from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from itertools import chain
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -174,14 +172,12 @@ class Pusher:
         finally:
             self._asks(asked, -1)
             became = [(target, outcome) for targets, outcome in zip(asked, outcomes, strict=True) for target in targets]
-            for (target, outcome), count in Counter(became).items():
-                self._metrics.pushes.add(count, target, outcome)
+            self._metrics.pushes.add_each(became)
 
     def _asks(self, asked: Sequence[Sequence[str]], change: int) -> None:
-        named = Counter(chain.from_iterable(asked))
-        self._asking += change * named.total()
-        for target, count in named.items() if change > 0 else ():
-            self._metrics.asked.add(count, target)
+        self._asking += change * sum(map(len, asked))
+        if change > 0:
+            self._metrics.asked.add_each([(target,) for targets in asked for target in targets])
         self._metrics.asking.set(self._asking)
 
 
