@@ -21,12 +21,8 @@ FANOUT = (
 def steps(*, runs: int, windows: int, seconds: float, patience: float) -> list[list[str]]:
     """What is run, each a command of its own."""
     times = ["--runs", str(runs), "--windows", str(windows), "--seconds", f"{seconds:g}", "--patience", f"{patience:g}"]
-    return [
-        [*FANOUT.split(), *times],
-        ["stalled", *times],
-        ["connect", "--windows", str(runs)],
-        ["members", "--windows", str(runs)],
-    ]
+    others = [[name, "--windows", str(runs)] for name in ("connect", "members", "routing")]
+    return [[*FANOUT.split(), *times], ["stalled", *times], *others]
 
 
 @click.command("full")
