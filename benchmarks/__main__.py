@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "million": "benchmarks.million",
     "members": "benchmarks.members",
     "routing": "benchmarks.routing",
+    "profile": "benchmarks.profile",
 }
 DEFAULT = "short"
 

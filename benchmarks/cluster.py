@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks import machine
-from benchmarks.program import START_SECONDS, ProgramFailed
+from benchmarks.program import ROOT, START_SECONDS, ProgramFailed
 
 ZOOKEEPER_JAR = Path("/usr/share/java/zookeeper.jar")  # Debian's; its manifest names what else it needs
 LOOK_SECONDS = 0.05
@@ -78,8 +78,10 @@ class Cluster:
         settings: Mapping[str, object],
         job: Mapping[str, object] | None = None,
         comets: int = 1,
+        sampled: bool = False,
     ) -> None:
         """``settings``: of all roles; ``job``: of that one besides. Several comets share the ports that are named there.
+        ``sampled``: each role runs below ``sampled.py``, its file being ``<name>.samples`` in ``folder``.
 
         Raises :class:`ProgramFailed`, also with what is to be installed.
         """
@@ -87,6 +89,9 @@ class Cluster:
         self._environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("IMD", "NOTIFY_"))
         }
+        self._sampled = sampled
+        if sampled:
+            self._environment["PYTHONPATH"] = str(ROOT)
         self.daemons: dict[str, Daemon] = {}  # by name, in the order of their start
         self.ports: dict[str, int] = {}  # "TCP clients", "HTTP API"
         self.comets = ["comet", *(f"comet-{number}" for number in range(2, comets + 1))]  # their names
@@ -162,8 +167,10 @@ class Cluster:
             listen |= {"comet.tcp": "127.0.0.1:0", "comet.websocket": "127.0.0.1:0"}
         if role == "logic":
             listen |= {"logic.http": "127.0.0.1:0"}
-        twistd = Path(sys.executable).with_name("twistd")
-        command = [str(twistd), "--nodaemon", "--pidfile=", f"imd-{role}", "--id", f"bench-{name}"]
+        twistd = [str(Path(sys.executable).with_name("twistd"))]
+        if self._sampled:
+            twistd = [sys.executable, "-m", "benchmarks.sampled", f"{self._folder}/{name}.samples"]
+        command = [*twistd, "--nodaemon", "--pidfile=", f"imd-{role}", "--id", f"bench-{name}"]
         for key, value in {**listen, **settings}.items():
             command += ["--set", f"{key}={value}"]
         self._start(name, command)

@@ -96,13 +96,13 @@ class Window:
 class Members:
     """A cluster with so many members connected, and a back end."""
 
-    def __init__(self, *, scratch: Path, connections: int, body_bytes: int) -> None:
-        """Raises :class:`compiler.NoCompiler`, :class:`ProgramFailed`."""
+    def __init__(self, *, scratch: Path, connections: int, body_bytes: int, sampled: bool = False) -> None:
+        """``sampled``: see :class:`Cluster`. Raises :class:`compiler.NoCompiler`, :class:`ProgramFailed`."""
         self._members = range(1, connections + 1)
         self._body_bytes = body_bytes
         room = {"comet.max_connections": connections + 16, "comet.max_connections_per_address": connections + 16}
         patience = {"comet.heartbeat_seconds": 3600.0, "comet.handshake_seconds": 60.0}  # the clients send none
-        self.cluster = Cluster(scratch, settings={**room, **patience})
+        self.cluster = Cluster(scratch, settings={**room, **patience}, sampled=sampled)
         self._clients: LoadClient | None = None
         try:
             self._clients = LoadClient(
