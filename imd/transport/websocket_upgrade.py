@@ -1,4 +1,8 @@
-"""The upgrade of an HTTP request to WebSocket. Autobahn speaks the handshake (RFC 6455 §4), and nothing after it."""
+"""The upgrade of an HTTP request to WebSocket (RFC 6455 §4).
+
+What nearly everybody sends is answered here. Autobahn reads whatever else comes, says what is wrong with it, and speaks nothing
+after it.
+"""
 
 import re
 from collections.abc import Collection
@@ -10,6 +14,7 @@ from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 
 from imd.errors import CloseReason
 from imd.interfaces import Clock
+from imd.protocol.websocket_request import read_upgrade, upgraded
 
 MAX_REQUEST_BYTES = 8192  # of the HTTP request that asks for the upgrade; browsers send about 600 and their cookies
 END_OF_REQUEST = b"\r\n\r\n"
@@ -129,6 +134,13 @@ class Upgrades(WebSocketServerFactory):
 
     def answer(self, request: bytes) -> Answer:
         """To a request, which ends with END_OF_REQUEST. Keeps nothing of it."""
+        found = read_upgrade(request)
+        if found is not None and found.path == self.path and self.allows(found.origin):
+            return Answer(upgraded(found.key), None)
+        return self.ask_autobahn(request)
+
+    def ask_autobahn(self, request: bytes) -> Answer:
+        """The same answer in five times the time, and to any request."""
         return self._kind().read(request)
 
     def allows(self, origin: str) -> bool:

@@ -1,14 +1,33 @@
 """The answers to requests for an upgrade. How a connection gets to ask is in test_websocket.py."""
 
 import gc
+from random import Random
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.errors import CloseReason
+from imd.protocol.websocket_request import read_upgrade
 from imd.transport.websocket_upgrade import Upgrades, refusal, too_large
+from tests.support.mischief import Mischief
 from tests.support.websocket_bytes import ACCEPT, upgrade
+
+TARGETS = ("/sub", "/sub", "/sub", "/sub?", "/sub?a=%zz&&a", "/sub?a;b", "/sub/", "/other", "//sub", "/sub;a", "/sub#a")
+FIELDS = {
+    "Host": ("a", "a:1", "a:99999", "[::1]", "[::1]:2", "a:b", ":1", "-", "", "a:1:2", "[::1:2"),
+    "Upgrade": ("WebSocket", "websocket, h2c", "h2c", ""),
+    "Connection": ("UPGRADE", "keep-alive, Upgrade", "keep-alive", ",upgrade,", ""),
+    "Origin": ("https://a.example", "HTTPS://A.example", "null", "NULL", "http://a", "https://.example:59999", "", "x"),
+    "Sec-WebSocket-Version": ("13", " 13", "8", "+13", "1_3", ""),
+    "Sec-WebSocket-Key": ("A" * 22 + "==", "_" * 22 + "==", "+/" * 11 + "==", "A" * 23 + "=", ""),
+    "Sec-WebSocket-Extensions": ("permessage-deflate", "", "x", "permessage-deflate; a=1", "permessage-bzip2"),
+    "Sec-WebSocket-Protocol": ("a", "a, a", ""),
+    "Sec-WebSocket-Origin": ("x", ""),
+    "X-Forwarded-For": ("192.0.2.1", ""),
+    "HOST": ("a",),
+    "Cookie": ("a=b; c", "\xe9", "\x85Upgrade: x", "a\r\n b", ""),
+}
 
 
 class UpgradesTests(SynchronousTestCase):
@@ -50,6 +69,46 @@ class UpgradesTests(SynchronousTestCase):
         for request in (upgrade(), upgrade("/other"), upgrade(Upgrade="other")) * 10:
             self.upgrades.answer(request)
         self.assertFalse(any(isinstance(each, WebSocketServerProtocol) for each in gc.get_objects()))
+
+
+class TwoReadersTests(SynchronousTestCase):
+    """What is answered without autobahn is what autobahn answers."""
+
+    def setUp(self) -> None:
+        self.upgrades = Upgrades(clock=Clock(), origins=["https://*.example", "null"], path="/sub")
+
+    def assert_agreed(self, request: bytes) -> bool:
+        """On one request. Whether it was read without autobahn."""
+        answer = self.upgrades.answer(request)
+        if read_upgrade(request) is None:
+            return False
+        by_autobahn = self.upgrades.ask_autobahn(request)
+        self.assertEqual(answer, by_autobahn, request)
+        return True
+
+    def test_a_byte_is_another(self) -> None:
+        """Anywhere in a request, of all bytes that mean something to somebody."""
+        good = upgrade("/sub?a=b", Host="a:80", Origin="https://a.example:80", Connection="keep-alive, upgrade")
+        others = [bytes([each]) for each in b'\0\t\n\v\f\r\x1c\x1d\x1e\x85\xa0\xff !"#%&+,-./09:;=?@AZ[]_az{~\x7f']
+        read = sum(
+            self.assert_agreed(good[:at] + other + good[at + 1 :])
+            for at in range(len(good))
+            for other in (b"", *others)
+        )
+        self.assertGreater(read, 300)
+
+    def test_fields_and_targets(self) -> None:
+        """A thousand that are put together from good and bad ones."""
+        random, read = Random(6455), 0
+        for _ in range(1000):
+            fields = {name: random.choice(values) for name, values in FIELDS.items() if random.randrange(6) == 0}
+            read += self.assert_agreed(upgrade(random.choice(TARGETS), **fields))
+        self.assertGreater(read, 50)
+
+    def test_mischief(self) -> None:
+        """What hostile clients send."""
+        read = sum(self.assert_agreed(Mischief(Random(seed)).request()) for seed in range(1000))
+        self.assertGreater(read, 500)
 
 
 class RefusalTests(SynchronousTestCase):
