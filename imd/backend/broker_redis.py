@@ -46,8 +46,9 @@ class BrokerRedis:
     be lost in silence: so a process with another number cannot open. When Redis was away then, the first call that
     reaches it fails, and ``refused`` is told. To change the number, empty the broker, stop every process, delete the key.
 
-    Measured, µs of Redis' CPU for each push of 100 bytes, live and kept: 45 and 87 one by one, 17 and 30 with 200 calls under
-    way, 4.4 and 15 a hundred a call (to one room 2.9 and 8.2), 6.2 for each member of a kept push to 500. Committing a hundred
+    Measured, µs of Redis' CPU for each push of 100 bytes, live and kept: 45 and 87 one by one, 4.4 and 15 a hundred a call (to
+    one room 2.9 and 8.2), 6.2 for each member of a kept push to 500. So what comes while a call is under way goes together in
+    the next (:class:`imd.backend.redis_appender.RedisAppender`, docs/decisions/0023). Committing a hundred
     costs 1.4 each, one alone 31: the fence, the counts and the witness, where XDEL alone would cost 1.0 and 11.
 
     ``max_backlog_entries`` counts over all partitions, and is held within what others publish in a quarter of a second;
