@@ -1,5 +1,6 @@
 """A back end: pushes to keys, members, rooms and all, and tries again when it heard nothing."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -57,6 +58,15 @@ class BackEnd:
             to = To(room=chance.choice(self._sim.plan.rooms))
         elif kind == "speed":
             speed = chance.choice((2, 20))
+        self._ask_for(to, speed)
+
+    def push_among(self, keys: Sequence[str], room: str) -> None:
+        """One push to a room, or to one who may be in it."""
+        self._serial += 1
+        self._ask_for(To(room=room) if self._chance.random() < 0.6 else To(keys=(self._chance.choice(keys),)), 0)
+
+    def _ask_for(self, to: To, speed: int) -> None:
+        chance = self._chance
         body = f"p{self._serial}" + "." * chance.choice((0, 0, 40, 300))
         key = f"once-{self._serial}" if chance.random() < 0.5 else ""
         request = PushRequest(

@@ -1,6 +1,6 @@
 """Bugs to plant: the simulation is worth what it finds."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -8,22 +8,33 @@ import msgspec
 
 from imd.backend.broker_memory import BrokerMemory
 from imd.backend.presence_memory import PresenceMemory
+from imd.backend.redis_appender import RedisAppender
 from imd.backend.sightings import Sightings
 from imd.backend.timelines_memory import TimelinesMemory
 from imd.comet.bucket import Bucket
 from imd.comet.channel import Channel
 from imd.comet.delivery import Delivery
+from imd.comet.fanout import Fanout
 from imd.comet.fences import Fences
 from imd.comet.handshake import Handshake
+from imd.comet.letters import Letters, Postman
+from imd.comet.outbox import Flow, Outbox
 from imd.comet.position import Position, Stage
 from imd.comet.reservoir import Reservoir
+from imd.comet.room import Room
+from imd.comet.squad import Squad
 from imd.comet.tally import Tally
 from imd.errors import ImdError
-from imd.interfaces import Entry, Location
+from imd.interfaces import Entry, Location, Receipt
+from imd.job.handover import HandOver
+from imd.job.lane import Miss
+from imd.job.parcel import Parcel
 from imd.job.partition import Partition
+from imd.protocol import rpc
 from imd.protocol.push import Push
 from imd.protocol.rpc import Follow, Item, Page
 from imd.protocol.timeline import Place
+from imd.service.links import LogicLinks
 
 
 async def commit_first(self: Partition, entries: list[Entry]) -> None:
@@ -56,7 +67,76 @@ def evict_newcomer(self: Bucket, channel: Channel) -> bool:
     return self.channels.pop(channel.key, None) is not None
 
 
+async def shift_verdicts(self: LogicLinks, clients: Sequence[rpc.Connect]) -> list[rpc.Connected | ImdError | None]:
+    """Of those who share a request each gets the answer of the one before."""
+    verdicts = await _connect_all(self, clients)
+    return [*verdicts[-1:], *verdicts[:-1]]
+
+
+async def forget_one(self: LogicLinks, ends: Sequence[rpc.Disconnect]) -> list[rpc.Done | ImdError | None]:
+    """Of those who go together logic does not hear of the last."""
+    if len(ends) > 1:
+        return [*await _disconnect_all(self, ends[:-1]), rpc.Done()]
+    return await _disconnect_all(self, ends)
+
+
+async def accept_all(self: RedisAppender, pushes: Sequence[Push]) -> list[Receipt]:
+    """A call that failed is answered as if all that had gathered for it were stored."""
+    try:
+        return await _call(self, pushes)
+    except ImdError:
+        if len(pushes) == 1:
+            raise
+        return [Receipt(push.id, places=tuple(Place(1, "none") for _ in push.timelines)) for push in pushes]
+
+
+def stay_in_formation(self: Outbox, moves: Mapping[Flow, Flow]) -> None:
+    """A pause does not dissolve what its squads are sent to by."""
+    self._flow = moves.get(self._flow, self._flow)
+    self.sink = self._connection.sink if self._flow is Flow.FLOWING else None
+
+
+def leave_unnoticed(self: Squad, channel: Channel) -> None:
+    """Nor does it when a member leaves the room."""
+    del self.members[channel]
+    channel.outbox.squads = tuple([other for other in channel.outbox.squads if other is not self])
+
+
+def never_dissolve(self: Squad) -> None:
+    """Whatever becomes of its members, a squad is sent to as at its first push."""
+
+
+def enter_awaited(self: Room) -> Squad:
+    """Who comes back in the middle of a push is put where that has yet to come to."""
+    for squad in self.squads:
+        if squad.awaited:
+            return squad
+    return _roomy(self)
+
+
+def lose_rest(self: Fanout, channel: Channel, rest: bytes, ending: object) -> bool:
+    """What a kernel did not take of a push is forgotten."""
+    return True
+
+
+def deliver_backwards(self: Postman, letters: Letters, most: int) -> int:
+    """Letters that waited together leave in another order."""
+    letters.items.reverse()
+    return _deliver(self, letters, most)
+
+
+def settle_alike(self: HandOver, parcels: Sequence[Parcel], outcomes: Sequence[rpc.Outcome | Miss]) -> None:
+    """What went to a comet together is settled as the first of it was."""
+    _settle(self, parcels, [outcomes[0]] * len(outcomes))
+
+
 _take = Partition._take
+_connect_all = LogicLinks._connect_all
+_call = RedisAppender._call
+_disconnect_all = LogicLinks._disconnect_all
+_roomy = Room._roomy
+_deliver = Postman.deliver
+_settle = HandOver._settle
 _page = TimelinesMemory._page
 _opened = Position.opened
 _follow = Position.follow
@@ -132,7 +212,7 @@ class Bug(NamedTuple):
     evidence: str
 
 
-LOST, UNBALANCED = "did not get", "does not balance"
+LOST, UNBALANCED, STALE = "did not get", "does not balance", "were sent to descriptor"
 
 BUGS = {
     "commit before handing over": Bug(Partition, "_take", commit_first, LOST),
@@ -148,6 +228,16 @@ BUGS = {
     "fences are not looked at": Bug(Fences, "check", let_in, "after a newer owner's"),
     "in the broker and not in the timeline": Bug(BrokerMemory, "_keep", keep_some, "not in its timeline"),
     "a member's push to whoever has the key": Bug(Delivery, "_find", find_anybody, "is for another member"),
+    "verdicts shifted by one": Bug(LogicLinks, "_connect_all", shift_verdicts, "is for another member"),
+    "one of a batch is not disconnected": Bug(LogicLinks, "_disconnect_all", forget_one, "presence of nobody"),
+    "all of a failed publish accepted": Bug(RedisAppender, "_call", accept_all, "is not in the broker"),
+    "not dissolved by a pause": Bug(Outbox, "_turn", stay_in_formation, "past what waits"),
+    "not dissolved by a leave": Bug(Squad, "leave", leave_unnoticed, UNBALANCED),
+    "never dissolved": Bug(Squad, "stir", never_dissolve, STALE),
+    "entered in the middle of a push": Bug(Room, "_roomy", enter_awaited, "twice"),
+    "the rest of a short send is lost": Bug(Fanout, "_finish", lose_rest, "what are no packets"),
+    "letters delivered backwards": Bug(Postman, "deliver", deliver_backwards, " before p"),
+    "settled as the first was": Bug(HandOver, "_settle", settle_alike, UNBALANCED),
 }
 
 

@@ -42,13 +42,16 @@ class Chaos:
             self._next()
 
     def _next(self) -> None:
-        self._sim.world.after(self._chance.expovariate(self._sim.plan.fault_rate), self._strike)
+        self._sim.world.after(self._chance.expovariate(self._sim.plan.fault_rate), self._struck)
 
-    def _strike(self) -> None:
+    def _struck(self) -> None:
+        if self._sim.world.now <= self._sim.plan.storm_seconds:
+            self.strike(self._chance.choice(self._sim.plan.faults))
+            self._next()
+
+    def strike(self, fault: str) -> None:
+        """One of :data:`tests.simulation.plan.FAULTS`, now."""
         sim = self._sim
-        if sim.world.now > sim.plan.storm_seconds:
-            return
-        fault = self._chance.choice(sim.plan.faults)
         deed, _, whom = fault.partition(" ")
         if deed in ("crash", "stop", "pause"):
             parts = [part for part in sim.parts(whom) if part.listening and not part.process.paused]
@@ -65,7 +68,6 @@ class Chaos:
             sim.world.note("chaos", f"the wall clock is {sim.world.wall_offset:.1f} s off")
         else:
             self._product(deed, whom)
-        self._next()
 
     def _back_up(self) -> None:
         sim = self._sim

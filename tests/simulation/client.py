@@ -1,5 +1,6 @@
 """Clients: they come, change rooms, read slowly, hang up, vanish, and come again; and remember all that they saw."""
 
+from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -201,6 +202,10 @@ class Client:
         chance = self._chance
         self.room = chance.choice(self._sim.plan.rooms) if chance.random() < 0.8 else ""
 
+    def choose(self, comets: Sequence[CometProcess]) -> CometProcess:
+        """Which one it dials."""
+        return self._chance.choice(comets)
+
     def _dial(self) -> None:
         if self._visit is not None or self._resting or (self.calm and self._sim.taken(self._keys[0])):
             return
@@ -209,7 +214,7 @@ class Client:
             self._sim.world.after(0.5, self._dial)
             return
         chance, plan = self._chance, self._sim.plan
-        comet = chance.choice(comets)
+        comet = self.choose(comets)
         if not self.calm:
             self.prepare()
             self.accepts = OPERATIONS if chance.random() < 0.8 else OPERATIONS[: chance.randrange(3)]

@@ -11,8 +11,8 @@ from imd.protocol import rpc
 from imd.service.leased_server import LeasedServer
 from imd.service.offer import Offer
 from imd.service.registration import Registration
-from imd.transport.battery import SocketBattery
-from imd.transport.tcp import TcpFactory
+from tests.simulation.client_network import MemoryFactory
+from tests.simulation.descriptors import Descriptors
 from tests.simulation.registry import RemoteRegistry
 from tests.simulation.rpc_network import MemoryLogicLinks, MemoryRpcServer
 from tests.simulation.world import Process
@@ -38,6 +38,7 @@ class CometProcess:
         self.fences: dict[int, int] = {}  # partition -> the highest fence of which something was taken
         self.metrics.process.set(1, f"{name}@{self.boot}")
         self.outcomes: Counter[tuple[str, str]] = Counter()  # (target, outcome) -> what job was told
+        descriptors = Descriptors(sim.world)
         registry = RemoteRegistry(sim.ensemble, self.process)
         self.links = MemoryLogicLinks(sim.network, self.process, registry=registry, metrics=self.metrics)
         self.server = Server(
@@ -50,7 +51,7 @@ class CometProcess:
             random=self.process.chance.random,
             now_ms=lambda: int(sim.world.wall() * 1000),
             limits=sim.plan.limits,
-            arm=SocketBattery,
+            arm=descriptors.arm,
             refused=self._refused,
         )
         self.rpc = MemoryRpcServer(
@@ -59,7 +60,7 @@ class CometProcess:
         self.leased = LeasedServer(self.server, clock=self.process, unnamed=registry.trouble)
         self.registration = Registration(registry=registry, clock=self.process, describe=self.describe, offered=False)
         self.offer = Offer(self.registration)
-        self.factory = TcpFactory(accept=self.server.accept, clock=self.process)
+        self.factory = MemoryFactory(descriptors=descriptors, accept=self.server.accept, clock=self.process)
 
     @property
     def location(self) -> Location:

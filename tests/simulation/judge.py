@@ -154,10 +154,12 @@ def _in_order(
     targets: dict[object, list[Stored]] = {}
     for entry in stored:
         push = entry.push
+        if push.body not in first or entry.stored_at < visit.opened_at or push.speed:
+            continue
         begin, end = entry.stored_at - LATE_SECONDS, (entry.committed_at or FOREVER) + 1
         # a paused job goes on beside the next owner; what a cut link lost may come again, and alone, with the next owner
         disturbed = any(sim.excuses.any(name, begin, end) for name in ("job paused", "store", visit.comet.process.name))
-        if push.body not in first or entry.stored_at < visit.opened_at or push.speed or disturbed:
+        if disturbed:
             continue
         if push.target is Target.ROOM or push.target is Target.ALL:
             targets.setdefault((push.target, push.room), []).append(entry)
@@ -165,7 +167,7 @@ def _in_order(
             continue  # what went to the other connection first is looked for again, and may come later
         elif push.target is Target.KEYS and visit.key in push.keys:
             targets.setdefault("key", []).append(entry)
-        elif push.target is Target.MEMBERS:
+        elif push.target is Target.MEMBERS and visit.mid in push.mids:  # else it is another partition's share
             targets.setdefault("member", []).append(entry)
     for entries in targets.values():
         for early, late in pairwise(entries):

@@ -11,6 +11,7 @@ from imd.protocol.room_type import LIVE, Keep, RoomType, RoomTypes, Send
 
 LEASE_SECONDS = 6.0
 STORM_SECONDS = (8.0, 30.0)
+CROWDS = (*(0,) * 12, *(5,) * 6, *(12,) * 3, 40, 40, 150)  # most seeds have none: each guest costs what a client does
 
 ACTS = ("room", "sub", "send", "slow", "close", "reset", "vanish", "sync", "ack")
 FAULTS = (
@@ -47,6 +48,7 @@ class Plan:
     logics: int
     jobs: int
     clients: int
+    crowd: int  # guests beside them, who come and go together
     newer: float  # the share of clients that speak version 2
     partitions: int
     pushes: int
@@ -102,6 +104,7 @@ def plan(chance: Random) -> Plan:
         logics=chance.randint(1, 2),
         jobs=chance.randint(1, 3),
         clients=chance.randint(2, 9),
+        crowd=min(chance.choice(CROWDS), 5 if types.of("chat://1").presence_events else 150),
         newer=chance.choice((0.0, 0.5, 0.8, 1.0)),
         partitions=chance.randint(1, 4),
         pushes=chance.randint(10, 90),

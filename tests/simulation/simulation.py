@@ -16,6 +16,7 @@ from tests.simulation.back_end import BackEnd
 from tests.simulation.chaos import LATE_SECONDS, Chaos, Excuses
 from tests.simulation.client import Client
 from tests.simulation.comet import CometProcess
+from tests.simulation.crowd import Crowd
 from tests.simulation.job import JobProcess
 from tests.simulation.logic import LogicProcess
 from tests.simulation.newer_client import NewerClient
@@ -70,6 +71,8 @@ class Simulation:
             )
             for number, (key, mid) in enumerate(zip(keys, mids, strict=True))
         ]
+        self.crowd = Crowd(self)
+        self.clients += self.crowd.guests
         self.keys = sorted(set(keys))
         self.back_end = BackEnd(self, keys=self.keys, mids=sorted({mid for mid in mids if mid} or {1}))
         self.chaos = Chaos(self)
@@ -86,6 +89,7 @@ class Simulation:
             client.begin()
         self.back_end.begin()
         self.chaos.begin()
+        self.crowd.begin()
         world.run_until(drawn.storm_seconds + HEAL_SECONDS)
         world.note("storm", "is over")
         for client in self.clients:

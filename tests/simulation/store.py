@@ -118,22 +118,26 @@ class Store:
         return epoch
 
     async def publish(self, pushes: Sequence[tuple[int, Push]], publisher: str) -> tuple[list[Receipt], list[Stored]]:
-        """As :meth:`imd.interfaces.Broker.publish`; and what was stored."""
-        receipts = await self.broker.publish(pushes)
-        stored = []
-        for partition, held in enumerate(self.broker._partitions):
-            for number in reversed(held.stored):
-                if number in self.log:
-                    break
-                each = held.stored[number]
-                stored.append(Stored(number, partition, load(each.data), each.places, self.world.now))
-        stored.sort(key=lambda entry: entry.number)
-        for entry in stored:
-            self.log[entry.number] = entry
-            for timeline in self.truth.look(self.timelines, entry.push, self.world.now, publisher):
-                self.world.fault(f"{entry.push.body.decode()} is in the broker and not in its timeline {timeline}")
+        """As :meth:`imd.interfaces.Broker.publish`, in one step; and what was stored, which is looked for one by one."""
+        receipts: list[Receipt] = []
+        stored: list[Stored] = []
+        for pair in pushes:
+            receipts += await self.broker.publish([pair])
+            stored += self._new(pair[0], publisher)
         self._wake(sorted({entry.partition for entry in stored}))
         return receipts, stored
+
+    def _new(self, partition: int, publisher: str) -> list[Stored]:
+        """What is there and was not: one, unless it was a repeat."""
+        held = self.broker._partitions[partition]
+        number = next(reversed(held.stored), 0)
+        if not number or number in self.log:
+            return []
+        each = held.stored[number]
+        entry = self.log[number] = Stored(number, partition, load(each.data), each.places, self.world.now)
+        for timeline in self.truth.look(self.timelines, entry.push, self.world.now, publisher):
+            self.world.fault(f"{entry.push.body.decode()} is in the broker and not in its timeline {timeline}")
+        return [entry]
 
     async def rewind(self, partition: int) -> int:
         """As :meth:`imd.interfaces.Broker.rewind`."""

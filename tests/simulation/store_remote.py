@@ -1,17 +1,21 @@
 """Broker, timelines and traces, as one process sees them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from struct import pack, unpack
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 
-from imd.backend.publication import count_answered, count_refused, count_unknown
-from imd.errors import BrokerUnavailable, Overloaded, TimelineUnavailable
+from imd.backend.redis_appender import RedisAppender
+from imd.backend.redis_partitions import gather
+from imd.errors import BrokerUnavailable, TimelineUnavailable
 from imd.interfaces import Backlog, Entry, Receipt, Swept, Totals
 from imd.metrics import Metrics
 from imd.protocol.push import Push
 from imd.protocol.rpc import Ack, Follow, Page
 from imd.protocol.trace import Hop
+from tests.simulation.append_store import AppendStore
 from tests.simulation.store import Store, Stored, StoreLink
 from tests.simulation.world import Process
 
@@ -26,24 +30,32 @@ class RemoteBroker:
         self._store: Store = link.store
         self._process: Process = link.process
         self._handed_out: dict[int, set[int]] = {}  # partition -> numbers that were read and are not committed
+        unused = cast(Any, None)
+        self._appenders = [
+            RedisAppender(
+                store=cast(Any, AppendStore(link)),
+                role=unused,
+                script=unused,
+                partition=number,
+                idempotency_ms=1,
+                metrics=metrics,
+                length_seen=lambda partition, length: None,
+            )
+            for number in range(self.partitions)
+        ]
 
     async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
-        words = f"publish {' '.join(_words(push) for _, push in pushes)}"
-        name = self._process.name
-        try:
-            receipts, stored = await self._link.call(
-                words, lambda: self._store.publish(pushes, name), BrokerUnavailable
-            )
-        except Overloaded as error:
-            count_refused(self._metrics, len(pushes), error)
-            raise
-        except BaseException:
-            count_unknown(self._metrics, len(pushes))
-            raise
-        count_answered(self._metrics, (push for _, push in pushes), receipts)
-        for entry in stored:
-            entry.answered = True
-        return receipts
+        """As imd's broker in Redis shares them out."""
+        places: defaultdict[int, list[int]] = defaultdict(list)
+        for place, (partition, _) in enumerate(pushes):
+            places[partition].append(place)
+        answers = await gather(
+            [self._appenders[number].append([pushes[each][1] for each in some]) for number, some in places.items()]
+        )
+        receipts: dict[int, Receipt] = {}
+        for some, answer in zip(places.values(), answers, strict=True):
+            receipts.update(zip(some, answer, strict=True))
+        return [receipts[place] for place in range(len(pushes))]
 
     async def rewind(self, partition: int) -> int:
         fence = await self._link.call(f"rewind {partition}", lambda: self._store.rewind(partition), BrokerUnavailable)
@@ -142,8 +154,3 @@ class RemoteTraces:
 
     async def read(self, id: int) -> list[Hop]:
         return await self._link.call("trace", lambda: self._store.traces.read(id))
-
-
-def _words(push: Push) -> str:
-    names = ",".join(push.keys) or ",".join(map(str, push.mids)) or push.room
-    return f"{push.body.decode() or 'kick'}->{push.target.name.lower()}({names})"
