@@ -2,6 +2,7 @@
 
 import os
 import platform
+from contextlib import suppress
 from pathlib import Path
 
 from imd import __version__
@@ -70,3 +71,10 @@ def description() -> dict[str, str | int]:
         "python": platform.python_version(),
         "imd": __version__,
     }
+
+
+def give_way(pid: int, nice: int) -> None:
+    """Let others go before it, as ``nice`` does; of a process that began a session the kernel may ask for its group's."""
+    os.setpriority(os.PRIO_PROCESS, pid, nice)
+    with suppress(OSError):  # a kernel without groups by session
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))

@@ -1,7 +1,8 @@
-"""A run: every subject before every audience, one at a time."""
+"""A run: all subjects before each audience, by turns."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -20,7 +21,7 @@ class Plan:
     subjects: Sequence[str]
     audiences: Sequence[Audience]
     seconds: float  # of one window
-    windows: int  # of each subject, audience and load, in one run
+    windows: int  # of each subject, audience and load, in one run: a round of all subjects each
     runs: int
     kinds: Sequence[Kind] = ("paced", "flat")
     body_bytes: Sequence[int] = (100,)
@@ -71,8 +72,18 @@ class Findings:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """A subject with an audience of its own, all of it connected."""
+
+    name: str
+    server: subject.Subject
+    clients: Clients
+
+
 class Runner:
-    """Measures a plan."""
+    """Measures a plan. All subjects are there at once and take turns, a window each: what changes on the machine meanwhile
+    changes all of them alike."""
 
     def __init__(self, *, plan: Plan, scratch: Path, say: Say) -> None:
         """Compiles what it needs. Raises :class:`compiler.NoCompiler`."""
@@ -90,46 +101,50 @@ class Runner:
         with self._meter:
             for number in range(plan.runs):
                 for audience in plan.audiences:
-                    for name in plan.subjects:
-                        self._measure(name, audience, f"run {number + 1} of {plan.runs}")
+                    with ExitStack() as ends:
+                        self._measure(audience, f"run {number + 1} of {plan.runs}, {audience}", ends)
 
-    def _measure(self, name: str, audience: Audience, where: str) -> None:
-        title, plan = f"{where}, {audience}, {name}", self._plan
-        wanted = [load for load in plan.loads(audience) if meets(name, audience, load)]
-        if not wanted:
-            return
+    def _measure(self, audience: Audience, where: str, ends: ExitStack) -> None:
+        wanted = {load: self._who_meets(audience, load) for load in self._plan.loads(audience)}
+        met = {name for names in wanted.values() for name in names}
+        contestants = [
+            self._enter(name, audience, f"{where}, {name}", ends) for name in self._plan.subjects if name in met
+        ]
+        for load, names in wanted.items():
+            self._rounds([each for each in contestants if each.name in names], audience, load, where)
+
+    def _who_meets(self, audience: Audience, load: Load) -> list[str]:
+        return [name for name in self._plan.subjects if meets(name, audience, load)]
+
+    def _enter(self, name: str, audience: Audience, title: str, ends: ExitStack) -> Contestant:
+        """Start it, connect its clients, and see what they take of memory."""
         self._say(f"{title}: connecting")
         core, scratch = self._meter.server_core, self._scratch
         server = subject.start(name, audience=audience, core=core, scratch=scratch, loop=self._loop)
-        clients: Clients | None = None
-        try:
-            before = machine.process_kb(server.program.pid), machine.kernel_kb()
-            clients = Clients(
-                self._load_client,
-                audience=audience,
-                port=server.port,
-                cores=self._meter.clients_cores,
-                log=self._scratch / "clients.log",
-            )
-            server.ready()
-            time.sleep(plan.settle_seconds)
-            after = machine.process_kb(server.program.pid), machine.kernel_kb()
-            memory = Memory(*((late - early) / audience.connections for early, late in zip(before, after, strict=True)))
-            self.findings.memories.setdefault((name, audience), []).append(memory)
-            for load in wanted:
-                found = self.findings.windows.setdefault((name, audience, load), [])
-                found += self._windows(server, clients, audience, load, title)
-        finally:
-            if clients is not None:
-                clients.end()
-            server.end()
+        ends.callback(server.end)
+        before = machine.process_kb(server.program.pid), machine.kernel_kb()
+        clients = Clients(
+            self._load_client,
+            audience=audience,
+            port=server.port,
+            cores=self._meter.clients_cores,
+            log=self._scratch / "clients.log",
+        )
+        ends.callback(clients.end)
+        server.ready()
+        time.sleep(self._plan.settle_seconds)
+        after = machine.process_kb(server.program.pid), machine.kernel_kb()
+        memory = Memory(*((late - early) / audience.connections for early, late in zip(before, after, strict=True)))
+        self.findings.memories.setdefault((name, audience), []).append(memory)
+        return Contestant(name, server, clients)
 
-    def _windows(
-        self, server: subject.Subject, clients: Clients, audience: Audience, load: Load, title: str
-    ) -> Iterator[Window]:
+    def _rounds(self, contestants: Sequence[Contestant], audience: Audience, load: Load, where: str) -> None:
         plan, meter, count = self._plan, self._meter, audience.connections
         warm = replace(load, rate=0, seconds=plan.warm_seconds)
-        meter.window(server, clients, count, warm, f"{title}: warming")
+        for each in contestants:
+            meter.window(each.server, each.clients, count, warm, f"{where}, {each.name}: warming")
         for number in range(plan.windows):
-            where = f"{title}, {load}, {number + 1} of {plan.windows}"
-            yield from meter.believable(server, clients, count, load, where, tries=plan.tries)
+            for each in contestants:
+                title = f"{where}, {each.name}, {load}, {number + 1} of {plan.windows}"
+                found = meter.believable(each.server, each.clients, count, load, title, tries=plan.tries)
+                self.findings.windows.setdefault((each.name, audience, load), []).extend(found)

@@ -1,7 +1,10 @@
 """What the kernel says."""
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -32,3 +35,14 @@ class MachineTests(SynchronousTestCase):
         for core in machine.cores():
             self.assertGreater(machine.busy_seconds(core), 0)
         self.assertEqual(machine.description()["cores"], len(machine.cores()))
+
+    def test_give_way(self) -> None:
+        """A child that began a session goes last, by itself and as a group."""
+        command = [sys.executable, "-c", "input()"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as child:
+            machine.give_way(child.pid, 7)
+            self.assertEqual(os.getpriority(os.PRIO_PROCESS, child.pid), 7)
+            group = Path(f"/proc/{child.pid}/autogroup")
+            if group.exists():  # a matter of the kernel's configuration
+                self.assertIn("nice 7", group.read_text())
+            child.communicate(b"\n")
