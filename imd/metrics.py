@@ -160,9 +160,7 @@ class Metrics:
         self.pushes = Counter("imd_pushes", "Pushes asked for over HTTP, by target and outcome.", ("target", "outcome"))
         # a push to many keys or members is one share in each partition that has some of them
         self.offered = Counter("imd_pushes_offered", "Shares of pushes given to the broker, by target.", ("target",))
-        self.offering = Gauge(
-            "imd_pushes_offering", "Shares given to the broker that it has not answered for.", ("by",)
-        )
+        self.offering = Gauge("imd_pushes_offering", "Shares given to the broker that it has not answered for.")
         self.published = Counter(
             "imd_pushes_published", "Shares of pushes that the broker stored, by target.", ("target",)
         )

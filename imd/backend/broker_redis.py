@@ -59,6 +59,7 @@ class BrokerRedis:
     __slots__ = (
         "_agreed",
         "_appenders",
+        "_at_door",
         "_clock",
         "_commit",
         "_counted_at",
@@ -108,6 +109,7 @@ class BrokerRedis:
         self._counted_at = float("-inf")  # when all of them were seen last, on the clock
         self._counting: list[Deferred[None]] = []  # who waits for that; not empty while it is found out
         self._under_way = 0  # pushes of ours that may be in the streams or not
+        self._at_door = 0  # pushes that wait to hear whether there is room for them
         self._cursors = [RedisCursor(link=link, stream=self._stream(number)) for number in range(partitions)]
         publish = load_script("era", "timeline", "publish")
         self._appenders = [
@@ -122,6 +124,7 @@ class BrokerRedis:
             )
             for number in range(partitions)
         ]
+        metrics.offering.read = lambda: self._at_door + sum(each.pending for each in self._appenders)
         self._rewind = load_script("era", "rewind")
         self._commit = load_script("era", "commit")
         self._kept = load_script("partitions")
@@ -269,7 +272,11 @@ class BrokerRedis:
         """Refuse before anything is stored anywhere, or count ``coming`` as under way."""
         stale = self._clock.seconds() - self._counted_at >= COUNTED_SECONDS
         if stale or self._waiting() + coming > self._max_backlog_entries:
-            await self._counted()
+            self._at_door += coming
+            try:
+                await self._counted()
+            finally:
+                self._at_door -= coming
             if self._waiting() + coming > self._max_backlog_entries:
                 raise Overloaded(
                     f"{self._waiting()} pushes wait in the broker, its limit is {self._max_backlog_entries}"

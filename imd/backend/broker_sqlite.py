@@ -133,6 +133,7 @@ class BrokerSqlite:
         self._next = 1  # the next entry's seq
         self._entries = 0  # durable and not committed, over all partitions
         self._incoming = 0  # on their way to the file
+        metrics.offering.read = lambda: self._incoming
         self._open = False
 
     async def open(self) -> None:

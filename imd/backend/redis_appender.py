@@ -68,6 +68,7 @@ class RedisAppender:
 
     __slots__ = (
         "_busy",
+        "_calling",
         "_idempotency_ms",
         "_length_seen",
         "_metrics",
@@ -98,6 +99,7 @@ class RedisAppender:
         self._metrics = metrics
         self._length_seen = length_seen  # told the partition and how many entries it holds
         self._waiting: deque[_Piece] = deque()  # bounded by who waits for the answers: HTTP and RPC bound those
+        self._calling: list[_Piece] = []  # what is on its way to Redis
         self._busy = False  # a call is under way
         self._running: Deferred[None] | None = None  # that; None before the first
 
@@ -116,18 +118,23 @@ class RedisAppender:
             self._running = Deferred.fromCoroutine(self._run())
         return share.answer
 
+    @property
+    def pending(self) -> int:
+        """Pushes that are not counted yet: what waits, and what is on its way, whether anybody still asks for it or not."""
+        return sum(len(piece.pushes) for pieces in (self._waiting, self._calling) for piece in pieces)
+
     async def _run(self) -> None:
         try:
             while self._waiting:
-                page = self._take()
-                if page:
-                    await self._append(page)
+                self._take()
+                if self._calling:
+                    await self._append(self._calling)
         finally:
             self._busy = False
 
-    def _take(self) -> list[_Piece]:
-        """What goes in one call: whole pieces, in order."""
-        page: list[_Piece] = []
+    def _take(self) -> None:
+        """What goes in the next call: whole pieces, in order."""
+        page = self._calling
         pushes = appends = 0
         while self._waiting:
             piece = self._waiting[0]
@@ -141,7 +148,6 @@ class RedisAppender:
                 continue
             count_refused(self._metrics, len(piece.pushes), piece.share.error)  # it was not asked for
             piece.share.settle()
-        return page
 
     async def _append(self, page: list[_Piece]) -> None:
         pushes = [push for piece in page for push in piece.pushes]
@@ -157,6 +163,7 @@ class RedisAppender:
             for piece in page:
                 piece.share.receipts += receipts[start : start + len(piece.pushes)]
                 start += len(piece.pushes)
+        self._calling = []
         for piece in page:
             piece.share.settle()
 

@@ -25,7 +25,7 @@ class Attendance:
         self, *, broker: Broker, ids: IdMaker, now: Callable[[], float], metrics: Metrics, room_types: RoomTypes
     ) -> None:
         self._partitions = broker.partitions
-        self._offers = Offers(broker=broker, metrics=metrics, by="attendance")
+        self._offers = Offers(broker=broker, metrics=metrics)
         self._ids = ids
         self._now = now  # the wall clock, seconds since the epoch
         self._metrics = metrics

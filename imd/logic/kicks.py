@@ -21,7 +21,7 @@ class Kicks:
 
     def __init__(self, *, broker: Broker, ids: IdMaker, now: Callable[[], float], metrics: Metrics) -> None:
         self._partitions = broker.partitions
-        self._offers = Offers(broker=broker, metrics=metrics, by="kick")
+        self._offers = Offers(broker=broker, metrics=metrics)
         self._ids = ids
         self._now = now  # the wall clock, seconds since the epoch
 

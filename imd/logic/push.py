@@ -44,7 +44,7 @@ class Pusher:
         tracing: Tracing | None = None,
     ) -> None:
         self._partitions = broker.partitions
-        self._offers = Offers(broker=broker, metrics=metrics, by="push")
+        self._offers = Offers(broker=broker, metrics=metrics)
         self._ids = ids
         self._now = now  # the wall clock, seconds since the epoch
         self._limits = limits

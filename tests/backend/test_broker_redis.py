@@ -8,7 +8,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from imd.backend.broker_redis import BrokerRedis
+from imd.backend.redis_partitions import RedisPartitions
 from imd.errors import BrokerUnavailable, ConfigError, ImdError, Overloaded
+from imd.logic.offers import Offers
 from imd.metrics import Metrics
 from imd.protocol.push import dump
 from tests.contract import broker as contract
@@ -135,6 +137,27 @@ class BrokerRedisTests(contract.BrokerContract, RedisCase):
         await self.publish(broker, 1, 6)
         self.assertEqual((dict(self.metrics.unpublished.values), self.metrics.published.value("room")), ({}, 6))
         self.assertEqual(dict(self.metrics.unpublished.values), {})
+
+    async def test_between_the_answers_of_two_partitions(self) -> None:
+        """A share is not under way any longer once its own partition has answered."""
+        broker = await self.make_broker()
+        run, held = RedisPartitions.run, Deferred[None]()
+
+        async def run_when_told(self: RedisPartitions, *arguments: Any, **settings: Any) -> Any:
+            if arguments[1] == "publish" and arguments[3] == 1:
+                await held
+            return await run(self, *arguments, **settings)
+
+        self.patch(RedisPartitions, "run", run_when_told)
+        offers = Offers(broker=broker, metrics=self.metrics)
+        publishing = Deferred.fromCoroutine(offers.publish([(number, contract.push(1)) for number in (0, 1, 2)]))
+        while self.metrics.published.value("room") < 2:
+            self.assertEqual(contract.unaccounted(self.metrics), 0)
+            await self.pass_time(0.01)
+        self.assertEqual((contract.unaccounted(self.metrics), self.metrics.offering.value()), (0, 1))
+        held.callback(None)
+        await publishing
+        self.assertEqual((contract.unaccounted(self.metrics), self.metrics.offering.value()), (0, 0))
 
     async def test_forgotten_scripts(self) -> None:
         """After SCRIPT FLUSH the next publish brings the script along."""

@@ -72,15 +72,16 @@ class RedisAppenderTests(SynchronousTestCase):
     def test_gathered(self) -> None:
         """The first leaves at once; what comes meanwhile leaves together, in order; each caller gets its own receipts."""
         answers = [self.appender.append(pushes(*ids)) for ids in ((1,), (2, 3), (4,))]
-        self.assertEqual(self.calls.ids, [[1]])
+        self.assertEqual((self.calls.ids, self.appender.pending), ([[1]], 4))
         self.calls.answer(length=9)
-        self.assertEqual(self.calls.ids, [[1], [2, 3, 4]])
+        self.assertEqual((self.calls.ids, self.appender.pending), ([[1], [2, 3, 4]], 3))
         self.assertEqual(self.successResultOf(answers[0]), [Receipt(1)])
         self.assertNoResult(answers[1])
         self.calls.answer()
         self.assertEqual(self.successResultOf(answers[1]), [Receipt(2), Receipt(3)])
         self.assertEqual(self.successResultOf(answers[2]), [Receipt(4)])
         self.assertEqual((self.lengths, self.counted()), ([(3, 9), (3, 1)], {"all": 4}))
+        self.assertEqual(self.appender.pending, 0)
 
     def test_as_much_as_a_call_may_have(self) -> None:
         """A share is not cut that fits into a call of its own; one that does not is stored piece by piece."""
@@ -111,6 +112,7 @@ class RedisAppenderTests(SynchronousTestCase):
         self.calls.fail()
         self.failureResultOf(answer, BrokerUnavailable)
         self.assertEqual((self.calls.ids, self.counted()), ([[1, 2]], {"unknown": 2, "broker_unavailable": 1}))
+        self.assertEqual(self.appender.pending, 0)
 
     def test_cancelled(self) -> None:
         """What is on its way is counted by its answer, what waits is not sent; who came with them is not disturbed."""
@@ -118,7 +120,9 @@ class RedisAppenderTests(SynchronousTestCase):
         for answer in (first, second):
             answer.cancel()
             self.failureResultOf(answer, CancelledError)
+        self.assertEqual((self.appender.pending, self.counted()), (3, {}))
         self.calls.answer()
+        self.assertEqual((self.appender.pending, self.counted()), (1, {"all": 1, "cancelled": 1}))
         self.calls.answer()
         self.assertEqual(self.successResultOf(third), [Receipt(3)])
         self.assertEqual((self.calls.ids, self.counted()), ([[1], [3]], {"all": 2, "cancelled": 1}))

@@ -2,12 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 
 from imd.errors import BrokerUnavailable, Fenced, Overloaded
 from imd.interfaces import Broker, Entry, Receipt, Resource
+from imd.ledger import Figures, balances
+from imd.logic.offers import Offers
 from imd.metrics import Metrics
 from imd.protocol.push import Push, Target
 
@@ -447,6 +450,29 @@ class BrokerContract(_Case):
         self.assertEqual(dict(metrics.unpublished.values), expected)
         self.assertEqual(metrics.committed.value(), 3)  # two by hand, and the one that was no push
 
+    async def test_the_account_is_exact_at_every_moment(self) -> None:
+        """Offered = stored + not stored + not answered: at once, when a caller gives up, when it is too much, at the end."""
+        broker = await self.make_broker(max_backlog_entries=8)
+        offers = Offers(broker=broker, metrics=self.metrics)
+        calls = []
+        for first in (1, 4, 7, 10):
+            shares = [(id % PARTITIONS, push(id)) for id in range(first, first + 3)]
+            calls.append(Deferred.fromCoroutine(offers.publish(shares)))
+            self.assertEqual(unaccounted(self.metrics), 0)
+        calls[1].cancel()
+        self.assertEqual(unaccounted(self.metrics), 0)
+        for call in calls:
+            with suppress(CancelledError, Overloaded):
+                await call
+            self.assertEqual(unaccounted(self.metrics), 0)
+        while self.metrics.offering.value():
+            await self.pass_time(0.01)
+            self.assertEqual(unaccounted(self.metrics), 0)
+        await broker.close()
+        with self.assertRaises(BrokerUnavailable):
+            await offers.publish([(0, push(13))])
+        self.assertEqual((unaccounted(self.metrics), self.metrics.offering.value()), (0, 0))
+
     async def test_a_closed_broker_refuses(self) -> None:
         """Every call raises BrokerUnavailable, and ``trouble`` says so."""
         broker = await self.make_broker()
@@ -466,6 +492,14 @@ class BrokerContract(_Case):
         await broker.close()
         with self.assertRaises(BrokerUnavailable):
             await reading
+
+
+def unaccounted(metrics: Metrics) -> int:
+    """Shares offered of which the broker says neither what became of them nor that it does not know yet."""
+    figures = Figures()
+    figures.add_all(metrics)
+    [account] = [balance for balance in balances(figures) if balance.layer == "publish"]
+    return account.difference
 
 
 def push(id: int, *, key: str = "", body: bytes = b"body", at_ms: int = NOW_MS) -> Push:

@@ -1,6 +1,6 @@
-"""Shares are counted until the broker has answered for them."""
+"""What the broker is given is counted, and the broker accounts for it."""
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -14,45 +14,24 @@ from imd.protocol.push import Push, Target
 SHARES = [(0, Push(1, 1, Target.ROOM, room="live://1")), (1, Push(1, 1, Target.ALL))]
 
 
-class SlowBroker(BrokerMemory):
-    """Answers when ``answer`` fires."""
-
-    answer: "Deferred[list[Receipt]]"
-
-    async def publish(self, pushes: object) -> list[Receipt]:
-        return await self.answer
-
-
 class OffersTests(SynchronousTestCase):
-    """On a broker that answers when it is told to."""
+    """On a broker in memory."""
 
     def setUp(self) -> None:
         self.metrics = Metrics()
-        self.broker = SlowBroker(partitions=2, clock=Clock(), metrics=self.metrics)
-        self.broker.answer = Deferred()
-        self.offers = Offers(broker=self.broker, metrics=self.metrics, by="push")
-        self.publishing = Deferred.fromCoroutine(self.offers.publish(SHARES))
+        self.broker = BrokerMemory(partitions=2, clock=Clock(), metrics=self.metrics)
+        self.publishing = Offers(broker=self.broker, metrics=self.metrics).publish(SHARES)
 
-    def counted(self) -> tuple[float, float, float]:
-        """Offered to rooms, to all, and not answered."""
-        metrics = self.metrics
-        return metrics.offered.value("room"), metrics.offered.value("all"), metrics.offering.value("push")
+    def test_taken(self) -> None:
+        """Each share by its target; their receipts are handed on."""
+        self.successResultOf(Deferred.fromCoroutine(self.broker.open()))
+        receipts = self.successResultOf(Deferred.fromCoroutine(self.publishing))
+        self.assertEqual(receipts, [Receipt(1), Receipt(1)])
+        self.assertEqual(dict(self.metrics.offered.values), {("room",): 1, ("all",): 1})
+        self.assertEqual(self.metrics.offered.values, self.metrics.published.values)
 
-    def test_until_the_answer(self) -> None:
-        """Each share by its target; they are under way until their receipts come, which are handed on."""
-        self.assertEqual(self.counted(), (1, 1, 2))
-        self.broker.answer.callback([Receipt(1), Receipt(1)])
-        self.assertEqual(self.successResultOf(self.publishing), [Receipt(1), Receipt(1)])
-        self.assertEqual(self.counted(), (1, 1, 0))
-
-    def test_without_an_answer(self) -> None:
-        """A failure is an end of it too, and goes to whoever asked."""
-        self.broker.answer.errback(BrokerUnavailable("away"))
-        self.failureResultOf(self.publishing, BrokerUnavailable)
-        self.assertEqual(self.counted(), (1, 1, 0))
-
-    def test_cancelled(self) -> None:
-        """So is giving up."""
-        self.publishing.cancel()
-        self.failureResultOf(self.publishing, CancelledError)
-        self.assertEqual(self.counted(), (1, 1, 0))
+    def test_refused(self) -> None:
+        """They were offered all the same; whoever asked hears why not."""
+        self.failureResultOf(Deferred.fromCoroutine(self.publishing), BrokerUnavailable)
+        self.assertEqual(dict(self.metrics.offered.values), {("room",): 1, ("all",): 1})
+        self.assertEqual(dict(self.metrics.unpublished.values), {("broker_unavailable",): 2})

@@ -16,7 +16,7 @@ door     accepted + refused = closed, once everybody is gone
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from imd.ledger import Balance, Figures, balances
+from imd.ledger import Figures, balances
 from imd.metrics import Counter as Metric
 from tests.simulation import aftermath
 from tests.simulation.comet import CometProcess
@@ -42,18 +42,12 @@ def check(sim: "Simulation") -> None:
         figures = Figures()
         figures.add_all(part.metrics)
         for balance in balances(figures):
-            if balance.layer in WITHIN and balance.difference and not _half_answered(part.process.alive, balance):
+            if balance.layer in WITHIN and balance.difference:
                 sim.world.fault(f"the ledger of {part.process.name} does not balance: {balance}")
     _between(sim)
     for words, left, right in (*_broker(sim), *_jobs(sim), *_comets(sim)):
         if left != right:
             sim.world.fault(f"the ledger does not balance: {words}: {left} != {right}")
-
-
-def _half_answered(alive: bool, balance: Balance) -> bool:
-    """Each share of a push is counted when its partition has answered, and all are under way until the last has: a process that
-    was killed in between says both for ever."""
-    return not alive and balance.layer == "publish" and -sum(balance.pending.values()) < balance.difference < 0
 
 
 def _between(sim: "Simulation") -> None:

@@ -43,6 +43,7 @@ class RemoteBroker:
             )
             for number in range(self.partitions)
         ]
+        metrics.offering.read = lambda: sum(each.pending for each in self._appenders)
 
     async def publish(self, pushes: Sequence[tuple[int, Push]]) -> list[Receipt]:
         """As imd's broker in Redis shares them out."""
