@@ -107,6 +107,9 @@ class SessionPort(Protocol):
     def packet_received(self, packet: Packet) -> None:
         """The client sent a packet. In order; never after :meth:`Connection.close` was called, nor after :meth:`lost`."""
 
+    def frame_received(self) -> None:
+        """The client sent what costs time as a packet does and is none: a fragment of one, a ping, a pong. When, as above."""
+
     def fail(self, reason: CloseReason, detail: str = "") -> None:
         """The client broke its transport's rules, or hung up by them, or a call failed: the session writes its goodbye to a
         client that gets one, nothing after that, and calls :meth:`Connection.close`, perhaps at once."""

@@ -31,7 +31,8 @@ LABELS = {operation.value: operation.name.lower() for operation in Operation}  #
 
 
 class Session:
-    """The transport calls ``packet_received``, ``fail``, ``pause_writing``, ``resume_writing`` and, once and last, ``lost``.
+    """The transport calls ``packet_received``, ``frame_received``, ``fail``, ``pause_writing``, ``resume_writing`` and, once
+    and last, ``lost``.
 
     Packets are handled strictly in the order they come: while one (op 7 too) waits for logic the next ones are held, up to
     ``Limits.waiting_packets`` and ``waiting_bytes``, beyond which the session ends with RATE_LIMITED.
@@ -92,8 +93,7 @@ class Session:
         self._packets_in += 1
         edge.metrics.packets_in.add(1, LABELS.get(packet.operation, "other"))
         now = edge.clock.seconds()
-        if not self._rate.take(now, edge.limits.packets_per_second, edge.limits.packets_burst):
-            self.close(CloseReason.RATE_LIMITED, "packets a second")
+        if not self._pay(now):
             return
         if packet.operation == Operation.HEARTBEAT and self.state is State.OPEN:
             edge.heartbeats.touch(self, now)
@@ -103,6 +103,11 @@ class Session:
             self._handle(packet)
         elif packet.operation == Operation.AUTH:
             self._authenticate(packet)
+
+    def frame_received(self) -> None:
+        """It costs what a packet costs: else a client could keep this process busy with frames that are none. Never raises."""
+        if self.state not in OVER:
+            self._pay(self.edge.clock.seconds())
 
     def fail(self, reason: CloseReason, detail: str = "") -> None:
         """The transport found bad input, or that the peer hung up."""
@@ -235,6 +240,14 @@ class Session:
             self._outbox.uncork(self._bytes(Packet(Operation.AUTH_REPLY, body, packet.sequence, packet.version)))
         else:
             self.reply(packet, Operation.AUTH_REPLY)
+
+    def _pay(self, now: float) -> bool:
+        """For a packet, or a frame; ends the session of who cannot."""
+        limits = self.edge.limits
+        paid = self._rate.take(now, limits.packets_per_second, limits.packets_burst)
+        if not paid:
+            self.close(CloseReason.RATE_LIMITED, "packets a second")
+        return paid
 
     # --- packets of an open session -----------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ class FrameDecoder:
 
     def feed(self, data: bytes) -> Iterator[tuple[Opcode, bytes]]:
         """Yield what ``data`` completes, in order: messages as ``BINARY``, text ones too, and ``CLOSE``, ``PING`` and ``PONG``
-        with their payloads.
+        with their payloads; ``CONTINUATION``, with none, for each fragment that is not its message's last, for whoever counts.
 
         Raises :class:`ProtocolError` at the first frame against the RFC, or over the limit, after the good ones before it; the
         decoder must not be fed again then, nor after a caller has stopped iterating.
@@ -94,15 +94,21 @@ class FrameDecoder:
                 yield _BINARY, payload
             elif first in _CONTROL:
                 yield _CONTROL[first], payload
-            elif self._message is None:
-                self._message = bytearray(payload)
             else:
-                self._message += payload
-                if first & FINAL:
-                    message, self._message = self._message, None
-                    yield _BINARY, bytes(message)
+                yield self._assemble(first, payload)
         if start or buffer is not self._buffer:
             self._buffer = buffer[start:]
+
+    def _assemble(self, first: int, payload: bytes) -> tuple[Opcode, bytes]:
+        """What a fragment, which is in order, comes to."""
+        if self._message is None:
+            self._message = bytearray(payload)
+        else:
+            self._message += payload
+        if not first & FINAL:
+            return Opcode.CONTINUATION, b""
+        message, self._message = self._message, None
+        return _BINARY, bytes(message)
 
     def _join(self, data: bytes) -> bytes | bytearray:
         """What is held and what came. A frame that comes in very many pieces is not copied for each of them."""

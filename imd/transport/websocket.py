@@ -68,13 +68,15 @@ class WebSocketConnection(ClientConnection):
         for opcode, payload in decoder.feed(data):
             if opcode is Opcode.BINARY:
                 yield decode_message(payload, self._settings.max_body_bytes)
-            elif opcode is Opcode.PING:
-                self._answer_ping(payload)
             elif opcode is Opcode.CLOSE:
                 self._say_last(close_reply(payload))
                 # Now, not at the loss some seconds later: what the session writes until then would reach nobody.
                 self._fail(CloseReason.PEER_CLOSED)
                 return
+            elif not self._may_send_frames():
+                return
+            elif opcode is Opcode.PING:
+                self._answer_ping(payload)
         self._decoder = decoder if decoder.unfinished else None
 
     def _ask(self, data: bytes) -> bytes:
@@ -97,6 +99,12 @@ class WebSocketConnection(ClientConnection):
     def _refuse(self, answer: Answer) -> NoReturn:
         self._say_last(answer.data)
         raise ProtocolError(CloseReason.BAD_WEBSOCKET, answer.fault or "")
+
+    def _may_send_frames(self) -> bool:
+        """Another frame came that is no message; False: it was one too many, and the session has ended."""
+        assert self._session is not None
+        self._session.frame_received()
+        return self._ending is None
 
     def _answer_ping(self, payload: bytes) -> None:
         if self._paused:

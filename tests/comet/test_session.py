@@ -199,6 +199,19 @@ class EndTests(SynchronousTestCase):
         send(connection, 2)
         self.assertEqual(connection.closes, [CloseReason.RATE_LIMITED])
 
+    def test_frames_are_rated_as_packets(self) -> None:
+        """Both from one purse; after the end none counts."""
+        comet = Comet(packets_burst=3, packets_per_second=1)
+        connection = comet.accept()
+        assert connection.session is not None
+        send(connection, 2)
+        connection.session.frame_received()
+        connection.session.frame_received()
+        self.assertEqual(connection.closes, [])
+        for _ in range(5):
+            connection.session.frame_received()
+        self.assertEqual(connection.closes, [CloseReason.RATE_LIMITED])
+
     def test_replies_to_who_does_not_read(self) -> None:
         """They are bounded, too."""
         comet = Comet(outbox_bytes=1000)

@@ -15,6 +15,8 @@ class RecordingSession:
         self.losses: list[CloseReason] = []
         self.writing: list[str] = []  # "pause", "resume"
         self.close_after = 0  # close on the nth packet; 0 = never
+        self.frames = 0  # that are no packets
+        self.frames_allowed = 1_000_000
 
     def packet_received(self, packet: Packet) -> None:
         assert not self.losses, "a packet after the loss"
@@ -22,6 +24,12 @@ class RecordingSession:
         if packet.operation == RAISE:
             raise ZeroDivisionError("as a bug would")
         if len(self.packets) == self.close_after:
+            self.connection.close(CloseReason.RATE_LIMITED)
+
+    def frame_received(self) -> None:
+        assert not self.losses, "a frame after the loss"
+        self.frames += 1
+        if self.frames > self.frames_allowed:
             self.connection.close(CloseReason.RATE_LIMITED)
 
     def fail(self, reason: CloseReason, detail: str = "") -> None:

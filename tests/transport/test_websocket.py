@@ -374,6 +374,22 @@ class MessageTests(WebSocketTestCase):
         self.assertEqual(self.stream.take(), b"\x8a\x01z" + b"\x8a\x01y")
         self.assertEqual(self.session.writing, ["pause", "resume"])
 
+    def test_frames_that_are_no_packets(self) -> None:
+        """The session counts each of them, and nothing is done for the one at which it ends, nor behind it."""
+        self.session.frames_allowed = 4
+        frames = (
+            frame(b"1", PING),
+            frame(b"", PONG),
+            frame(HEARTBEAT[:3], final=False),
+            frame(b"", CONTINUATION, final=False),
+        )
+        self.receive(b"".join(frames) + frame(HEARTBEAT[3:], CONTINUATION))
+        self.assertEqual((self.session.frames, len(self.session.packets)), (4, 1))
+        self.receive(frame(b"2", PING) * 10 + frame(HEARTBEAT))
+        self.receive(frame(b"3", PING))
+        self.assertEqual((self.session.frames, len(self.session.packets)), (5, 1))
+        self.assertEqual(self.stream.take(), b"\x8a\x011" + pack(">BBH", 0x88, 14, 4041) + b"rate_limited")
+
     def test_a_pong_too_much(self) -> None:
         """The pong that waited fills the kernel again: the session is not told to go on until that is gone."""
         producer = self.stream.producer
