@@ -59,9 +59,12 @@ class Daemon:
             what = "ended" if self._process.poll() is not None else f"is not ready after {START_SECONDS:g} s"
             raise ProgramFailed("\n".join([f"{self.name} {what}", *self.log.strip().splitlines()[-20:]]))
 
-    def end(self) -> None:
-        """Killed: nothing of it is wanted any more."""
+    def kill(self) -> None:
+        """Nothing of it is wanted any more."""
         self._process.kill()
+
+    def wait(self) -> None:
+        """Until it is gone. With many connections that takes a while."""
         self._process.wait()
 
 
@@ -127,8 +130,11 @@ class Cluster:
             connection.close()
 
     def end(self) -> None:
+        """All at once: what one would do about the end of another is of no use."""
         for daemon in reversed(self.daemons.values()):
-            daemon.end()
+            daemon.kill()
+        for daemon in self.daemons.values():
+            daemon.wait()
 
     def _start(self, name: str, command: Sequence[str]) -> Daemon:
         daemon = self.daemons[name] = Daemon(name, command, self._folder, self._environment)
