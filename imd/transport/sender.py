@@ -14,8 +14,8 @@ NOT_BUILT = (
     "then imd once more"
 )
 NO_RING = (
-    "the kernel gives this process no io_uring ({trouble}); it takes Linux 6.1, sysctl kernel.io_uring_disabled=0, and a "
-    "container profile that allows io_uring_setup and io_uring_enter"
+    "the kernel gives this process no io_uring ({trouble}); it takes Linux 6.1, sysctl kernel.io_uring_disabled=0, a "
+    "container profile that allows io_uring_setup and io_uring_enter, and 64 KiB of the user's locked memory (ulimit -l)"
 )
 
 
