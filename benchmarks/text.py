@@ -26,6 +26,8 @@ def text(document: Document) -> str:
 
 
 def _table(table: Table) -> str:
+    if len(table.columns) == 1:
+        return _list(table)
     first = max(18, *(len(row[0]) for row in table.rows)) if table.rows else 18
     shown = [row for row in table.rows if not _lone(row)]
     widths = [
@@ -41,6 +43,16 @@ def _table(table: Table) -> str:
         cells = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths, strict=True)]
         lines.append(f"{name} {row[1]}" if _lone(row) else name + "".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def _list(table: Table) -> str:
+    """One column: most of its cells are words."""
+    first = max(18, *(len(name) for name, _ in table.rows)) if table.rows else 18
+    lines = [
+        fill(cell, WIDTH, initial_indent=f"{name:<{first}}  ", subsequent_indent=" " * (first + 2))
+        for name, cell in table.rows
+    ]
+    return "\n".join([table.title, *([" " * (first + 2) + table.columns[0]] if table.columns[0] else []), *lines])
 
 
 def _lone(row: tuple[str, ...]) -> bool:

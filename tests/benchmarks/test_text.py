@@ -2,6 +2,7 @@
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from benchmarks.document import Document, Table
 from benchmarks.text import markdown, text
 from tests.benchmarks.documents import DOCUMENT, TABLE
 
@@ -20,6 +21,15 @@ class TextTests(SynchronousTestCase):
         self.assertIn("1 of 1 aims are met, of what could be measured.", lines)
         self.assertIn("1 windows could not be believed: --html and --json say which, and why.", lines)
         self.assertEqual(lines[-1], "µs: of CPU time.")
+
+    def test_a_column_of_words(self) -> None:
+        """Words stand beside their names, and what is longer than a line goes on below."""
+        table = Table("on", "How it went", ("",), (("outcome", "well"), ("on the way", "word " * 40)), "")
+        lines = text(Document(runs=(), tables=(table,), plots=(), refusals=(), raw={})).splitlines()
+        self.assertEqual(lines[:2], ["How it went", f"{'outcome':<20}well"])
+        self.assertTrue(lines[2].startswith(f"{'on the way':<20}word"))
+        self.assertTrue(lines[3].startswith(" " * 20 + "word"))
+        self.assertTrue(all(len(line) <= 120 for line in lines))
 
     def test_markdown(self) -> None:
         """One line a row; a bar in a cell is no new cell."""
