@@ -137,9 +137,8 @@ class Delivery:
         self._joinable.clear()
         self.waiting_bytes = 0
         for parcel in parcels:
-            if (
-                isinstance(parcel, Parcel) and parcel.load is not None
-            ):  # begun: what was done is counted, though job will not hear of it
+            if isinstance(parcel, Parcel) and parcel.load is not None:
+                # It has begun: what was done is counted, though job will not hear of it.
                 self._count(parcel, parcel.load)
             self._metrics.items_left.add(len(parcel.items))
             for _, answer, _ in parcel.items:

@@ -16,9 +16,8 @@ class Rank:
     def __init__(self, channels: Iterable[Channel], *, arm: Arm) -> None:
         bare: dict[Sink, Channel] = {}  # each is there once: a short send must be finished before the next begins
         framed: dict[Sink, Channel] = {}  # WebSocket
-        self.others: list[
-            Channel
-        ] = []  # who holds, who has no sink, and who is in it already: to be offered one by one
+        # To be offered one by one: who holds, who has no sink, and who is in it already.
+        self.others: list[Channel] = []
         for channel in channels:
             outbox = channel.outbox
             sink = outbox.sink

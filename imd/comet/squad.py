@@ -14,9 +14,8 @@ class Squad:
     def __init__(self, room: str) -> None:
         self.room = room  # its id; one string for all members
         self.members: dict[Channel, None] = {}  # in the order they came
-        self.awaited = (
-            False  # a push that is under way has not come to it yet: who enters now would be no receiver of that
-        )
+        # A push that is under way has not come to it yet: who enters now would be no receiver of that.
+        self.awaited = False
         self._ranks: tuple[Rank, Rank] | None = None  # None = stirred since the last push
 
     def __len__(self) -> int:

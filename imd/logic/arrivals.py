@@ -60,9 +60,8 @@ class Arrivals:
 
     def _refused(self, failure: Any) -> rpc.Verdict:
         error = failure.value
-        if not isinstance(
-            error, ImdError | CancelledError
-        ):  # the last rung: one client must not cost the others theirs
+        if not isinstance(error, ImdError | CancelledError):
+            # The last rung: one client must not cost the others theirs.
             self._log.failure("authenticating failed", failure)
             error = ImdError("internal error")
         return rpc.Verdict(None, error.code, str(error)) if isinstance(error, ImdError) else rpc.Verdict()
