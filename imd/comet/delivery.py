@@ -14,11 +14,12 @@ from imd.comet.drop import Drop
 from imd.comet.fanout import Fanout
 from imd.comet.follower import Follower
 from imd.comet.hops import Hops
-from imd.comet.letters import Letters, Postman, is_letter
+from imd.comet.letters import Letters, is_letter
 from imd.comet.limits import Limits
 from imd.comet.load import Load
 from imd.comet.parcel import Parcel, size_of, trouble_of
 from imd.comet.policy import SlowPolicy
+from imd.comet.postman import Postman
 from imd.comet.sweep import Sweep
 from imd.comet.tally import Tally
 from imd.errors import BadRequest, Overloaded, PeerUnavailable

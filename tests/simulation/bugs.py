@@ -17,9 +17,10 @@ from imd.comet.delivery import Delivery
 from imd.comet.fanout import Fanout
 from imd.comet.fences import Fences
 from imd.comet.handshake import Handshake
-from imd.comet.letters import Letters, Postman
+from imd.comet.letters import Letters
 from imd.comet.outbox import Flow, Outbox
 from imd.comet.position import Position, Stage
+from imd.comet.postman import Postman
 from imd.comet.reservoir import Reservoir
 from imd.comet.room import Room
 from imd.comet.squad import Squad
