@@ -58,17 +58,26 @@ class Options(RoleOptions):
         "starts again what ends, and stops all of them together. For all of imd in one process: twistd imd."
     )
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = cores()
+        self.count: int | None = None  # of processes, once the command line was read; None = this one, unsupervised
+
+    def postOptions(self) -> None:
+        """The count comes first, for ``--check`` answers and ends."""
+        if self["processes"] is not None:
+            try:
+                self.count = count_processes(self["processes"], cores=len(self.held), allowance=allowance())
+            except ConfigError as error:
+                raise SystemExit(str(error)) from None
+        super().postOptions()
+
 
 def makeService(options: Options) -> Daemon:  # twistd's name
     """twistd calls it, before the fork."""
-    if options["processes"] is None:
+    if options.count is None:
         return launch(options, build)
-    held = cores()
-    try:
-        count = count_processes(options["processes"], cores=len(held), allowance=allowance())
-    except ConfigError as error:
-        raise SystemExit(str(error)) from None
-    return supervise(options, count, cores=held if options["pin"] else ())
+    return supervise(options, options.count, cores=options.held if options["pin"] else ())
 
 
 def build(process: Process) -> list[Part]:

@@ -34,9 +34,13 @@ class OptionsTests(SynchronousTestCase):
         return makeService(options)
 
     def test_refused(self) -> None:
-        """In one line, before anything is bound."""
-        ended = self.assertRaises(SystemExit, self.made, "--processes", "many")
-        self.assertEqual(str(ended), "--processes many: give a number from 1 to 256, or auto for one a core")
+        """In one line, before anything is bound, and before --check calls it good."""
+        for count in ("many", "0", "257"):
+            for check in ((), ("--check",)):
+                ended = self.assertRaises(SystemExit, self.made, "--processes", count, *check)
+                self.assertEqual(
+                    str(ended), f"--processes {count}: give a number from 1 to 256, or auto for one a core"
+                )
 
     def test_made(self) -> None:
         """One process by itself; a supervisor for any number, also for one."""
