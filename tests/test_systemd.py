@@ -11,14 +11,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.config import load
 from imd.config.settings import Comet
+from imd.service.cores import MAX_PROCESSES
 
 ROOT = Path(__file__).parent.parent
 UNITS = sorted((ROOT / "systemd").glob("*.service"))
 TARGETS = sorted((ROOT / "systemd").glob("*.target"))
 TWISTD = "/opt/imd/bin/twistd"
 
+RING_KIB = 64  # of locked memory, which all processes of a user share
 MAX_EXPOSURE = 1.2  # of 10, as systemd-analyze counts
-OUTSIDE_THE_SANDBOX = {"ExecStart", "Environment", "EnvironmentFile", "LimitNOFILE"}  # may differ from unit to unit
+# May differ from unit to unit.
+OUTSIDE_THE_SANDBOX = {"ExecStart", "Environment", "EnvironmentFile", "LimitMEMLOCK", "LimitNOFILE"}
 
 
 def directives(unit: Path, section: str) -> list[tuple[str, str]]:
@@ -64,6 +67,15 @@ class UnitTests(SynchronousTestCase):
             self.assertGreaterEqual(int(service["TimeoutStopSec"]), 2 * Comet().stop_seconds)
             if "comet" in unit.name or unit.name == "imd.service":
                 self.assertGreater(int(service["LimitNOFILE"]), 2 * Comet().max_connections)
+
+    def test_locked_memory(self) -> None:
+        """Whoever may send by io_uring has room for its ring, beside those of as many comets as one command starts."""
+        for unit in UNITS:
+            service = dict(directives(unit, "Service"))
+            if "comet" in unit.name or unit.name == "imd.service":
+                limit = service["LimitMEMLOCK"]
+                self.assertEqual(limit[-1], "M")
+                self.assertGreaterEqual(int(limit[:-1]) * 1024, MAX_PROCESSES * RING_KIB)
 
     def test_sandboxes_are_alike(self) -> None:
         """What one is denied all are denied."""
