@@ -25,6 +25,7 @@ class Sender(NamedTuple):
     name: str  # "io_uring", "send" (in C) or "python", as in comet.sender
     arm: Arm
     lacks: str = ""  # why it is not a better one, and what to do; empty = none better was wanted
+    ring: Any = None  # of all its batteries: once it has a ``trouble``, they go on by send
 
 
 def extension() -> Any:
@@ -57,4 +58,4 @@ def _best(wanted: str, load: Callable[[], Any]) -> Sender:
     ring = native.Ring()
     if not ring.open():
         return Sender("send", native.Battery, NO_RING.format(trouble=ring.trouble))
-    return Sender("io_uring", partial(native.Battery, ring=ring))
+    return Sender("io_uring", partial(native.Battery, ring=ring), ring=ring)

@@ -1,5 +1,7 @@
 """Operators are told what pushes leave by."""
 
+from types import SimpleNamespace
+
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -18,6 +20,8 @@ class Log:
     def info(self, words: str, **fields: object) -> None:
         event: LogEvent = {"log_format": words, **fields}
         self.lines.append(formatEvent(event))
+
+    warn = info
 
 
 class SendingTests(SynchronousTestCase):
@@ -43,3 +47,15 @@ class SendingTests(SynchronousTestCase):
         """And what to do about it."""
         self.patch(self.sending, "_chosen", Sender("python", SocketBattery, NOT_BUILT))
         self.assertEqual(self.said(), [f"pushes leave by python: {NOT_BUILT}"])
+
+    def test_ring_that_fails(self) -> None:
+        """It is said once, however many batteries are made after it; each is made all the same."""
+        ring = SimpleNamespace(trouble=None)
+        self.patch(self.sending, "_chosen", Sender("io_uring", SocketBattery, ring=ring))
+        arm = self.sending.arm
+        self.assertIsInstance(arm(()), SocketBattery)
+        self.assertEqual(self.log.lines, [])
+        ring.trouble = "Bad file descriptor"
+        for _ in range(3):
+            self.assertIsInstance(arm(()), SocketBattery)
+        self.assertEqual(self.log.lines, ["io_uring has failed: Bad file descriptor; from now on pushes leave by send"])
