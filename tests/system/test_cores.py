@@ -90,7 +90,8 @@ class ServingTests(CoresCase):
             await together(client.got(b"all", b"room") for client in clients)
             await clients[7].got(b"key")
             self.assertEqual(Counter(body for client in clients for body in client.bodies)[b"key"], 1)
-            self.assertEqual((await supervisor.metrics())['imd_processes{phase="ready"}'], COMETS)
+            while (await supervisor.metrics())['imd_processes{phase="ready"}'] != COMETS:
+                await deferLater(reactor, 0.1)  # it is looked at once a second
             cores = [os.sched_getaffinity(pid) for pid in self.pids(supervisor).values()]
             self.assertEqual({len(each) for each in cores}, {1})
 
@@ -219,7 +220,8 @@ class FailingTests(CoresCase):
                 self.assertEqual(await process.start().exited(END_SECONDS), 1)
             errors = [line for line in process.log.splitlines() if " error service." in line]
             self.assertEqual(len(errors), 1, process.log)
-            self.assertIn("imd-comet stops: host-2 ended with status 1: cannot listen for RPC on", errors[0])
+            # nearly always host-2; the port below may be somebody's too
+            self.assertRegex(errors[0], "imd-comet stops: host-[12] ended with status 1: cannot listen for RPC on")
             self.assertNotIn("Traceback", process.log)
 
         return self.later(run)
