@@ -1,12 +1,11 @@
 """The clients of an audience: one process of them a core."""
 
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from benchmarks.case import Audience
-from benchmarks.load_client import DRAIN_SECONDS, LOOK_SECONDS, Counted, LoadClient
+from benchmarks.load_client import Counted, LoadClient, drained
 
 MAX_PROCESSES = 4  # one core of clients keeps up with one of a server that does not merge
 
@@ -46,13 +45,7 @@ class Clients:
 
     def drain(self, packets: int, tick: Callable[[], None]) -> Counted:
         """Once so many came, or no more do."""
-        ends = time.monotonic() + DRAIN_SECONDS
-        counted = self.look()
-        while counted.packets < packets and time.monotonic() < ends:
-            time.sleep(LOOK_SECONDS)
-            tick()
-            counted = self.look()
-        return counted
+        return drained(self.look, packets, tick)
 
     def stall(self, every: int) -> int:
         """Each so-manieth client reads no more; 0 = all read again. Who does not read is not counted; how many they are."""

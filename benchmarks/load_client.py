@@ -82,13 +82,7 @@ class LoadClient:
 
     def drain(self, packets: int, tick: Callable[[], None]) -> Counted:
         """Once so many came, or no more do."""
-        ends = time.monotonic() + DRAIN_SECONDS
-        counted = self.look()
-        while counted.packets < packets and time.monotonic() < ends:
-            time.sleep(LOOK_SECONDS)
-            tick()
-            counted = self.look()
-        return counted
+        return drained(self.look, packets, tick)
 
     def stall(self, every: int) -> int:
         """Each so-manieth client reads no more, and is not counted; 0 = all read. How many do not."""
@@ -98,3 +92,14 @@ class LoadClient:
     def end(self) -> None:
         """Hang up."""
         self._program.end()
+
+
+def drained(look: Callable[[], Counted], packets: int, tick: Callable[[], None]) -> Counted:
+    """What ``look`` sees once so many came, or no more do."""
+    ends = time.monotonic() + DRAIN_SECONDS
+    counted = look()
+    while counted.packets < packets and time.monotonic() < ends:
+        time.sleep(LOOK_SECONDS)
+        tick()
+        counted = look()
+    return counted
