@@ -8,13 +8,12 @@ from imd.protocol.push import Push
 from imd.protocol.timeline import NOWHERE, Place, inbox_timeline
 
 NOBODY: AbstractSet[str] = frozenset()
-NO_INBOXES: Mapping[int, Place] = {}
 
 
 class Delivery:
     """Settled once the outcome of every parcel that carries it is known."""
 
-    __slots__ = ("flight", "handed", "inboxes", "open", "packet", "places", "push")
+    __slots__ = ("flight", "handed", "open", "packet", "places", "push")
 
     def __init__(self, push: Push, flight: Flight, places: tuple[Place, ...] = ()) -> None:
         self.push = push
@@ -22,13 +21,17 @@ class Delivery:
         self.places = places  # in the push's timelines, in their order; empty = it is live
         self.packet = b""  # its packet, once encoded
         self.handed = NOBODY  # MEMBERS: the keys that parcels were made for
-        self.inboxes = NO_INBOXES  # MEMBERS: mid -> place, once addressed
         self.open = 1  # parcels whose outcome is not known, and one until all are made
 
     @property
     def kept(self) -> bool:
         """Whoever does not get it now finds it in the timeline: what is not delivered is not lost."""
         return bool(self.places)
+
+    @property
+    def inboxes(self) -> Mapping[int, Place]:
+        """MEMBERS: mid -> place; empty when it is live. Made anew for each who asks."""
+        return dict(zip(self.push.mids, self.places, strict=True)) if self.places else {}
 
     @property
     def traced(self) -> bool:

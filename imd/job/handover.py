@@ -1,6 +1,6 @@
 """Handing over: from a partition's pushes to their known outcomes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -24,6 +24,7 @@ from imd.protocol.rpc import Kind
 
 MAX_HOPS = 1_000  # of one outcome
 MAX_LOOKS = 2  # times that a key is looked up again, however often it moves
+_DELIVERED = rpc.Outcome(delivered=1)
 LANE_IDLE_SECONDS = 120.0  # an unused lane is kept so long: it knows that its comet was waited for in vain
 
 
@@ -99,8 +100,7 @@ class HandOver:
             count_missed(self._metrics, 1, "error", kept=deliveries[0].kept)
             parcels = []
         self._dispatch(parcels)
-        for delivery in deliveries:
-            self._release(delivery)
+        self._release(deliveries)
 
     def stop(self) -> None:
         """Give up whatever is under way; none of it lands."""
@@ -119,10 +119,13 @@ class HandOver:
         for parcel in parcels:
             for delivery in parcel.deliveries:
                 delivery.open += 1
-            self._metrics.addressed.add(parcel.packets)
-            self.under_way += parcel.packets
-            lane = lanes[parcel.location] = self._lane(parcel.location)
+            lane = lanes.get(parcel.location)
+            if lane is None:
+                lane = lanes[parcel.location] = self._lane(parcel.location)
             lane.offer(parcel)
+        packets = sum([parcel.packets for parcel in parcels])
+        self._metrics.addressed.add(packets)
+        self.under_way += packets
         for lane in lanes.values():
             lane.start()
 
@@ -155,17 +158,30 @@ class HandOver:
             self._metrics.items_unsure.add(unsure, *pair)
         if answered := len([each for each in outcomes if not isinstance(each, Miss)]):
             self._metrics.items_answered.add(answered, *pair)
+        done: list[Parcel] = []
+        plain = 0  # packets that their one client has been handed: nearly all, counted together
         for parcel, outcome in zip(parcels, outcomes, strict=True):
-            try:
-                if isinstance(outcome, Miss):
-                    done = not self._missed(parcel, outcome)
-                else:
-                    done = not self._answered(parcel, outcome)
-            except Exception:  # a bug in one parcel's accounts must not keep its partition from committing
-                self.log.failure("A parcel could not be settled")
-                done = True
-            if done:
-                self._close(parcel)
+            if parcel.packets == 1 and outcome == _DELIVERED:
+                plain += 1
+                parcel.left = 0
+                done.append(parcel)
+            elif not self._goes_on(parcel, outcome):
+                done.append(parcel)
+        if plain:
+            self._metrics.handed_over.add(plain, "delivered")
+            self._metrics.answered.add(plain)
+            self.under_way -= plain
+        self._close(done)
+
+    def _goes_on(self, parcel: Parcel, outcome: rpc.Outcome | Miss) -> bool:
+        """Count; True when some of it is looked for again."""
+        try:
+            if isinstance(outcome, Miss):
+                return self._missed(parcel, outcome)
+            return self._answered(parcel, outcome)
+        except Exception:  # a bug in one parcel's accounts must not keep its partition from committing
+            self.log.failure("A parcel could not be settled")
+            return False
 
     def _answered(self, parcel: Parcel, outcome: rpc.Outcome) -> bool:
         """Count; True when some of it is looked for again."""
@@ -225,24 +241,27 @@ class HandOver:
         parcel.left -= packets
         self.under_way -= packets
 
-    def _close(self, parcel: Parcel) -> None:
-        if parcel.left:  # a bug in its accounts
-            self._drop(parcel, parcel.left, "error")
-        for delivery in parcel.deliveries:
-            self._release(delivery)
+    def _close(self, parcels: Sequence[Parcel]) -> None:
+        """All that there is to know of these is known."""
+        for parcel in parcels:
+            if parcel.left:  # a bug in its accounts
+                self._drop(parcel, parcel.left, "error")
+        self._release([delivery for parcel in parcels for delivery in parcel.deliveries])
 
-    def _release(self, delivery: Delivery) -> None:
-        delivery.open -= 1
-        if delivery.open:
-            return
-        push, flight = delivery.push, delivery.flight
-        if flight.given_up:
-            return
-        self._metrics.settled.add(1, LABELS[push.target])
-        self._metrics.delivery_seconds.observe(max(0, self._now_ms() - push.at_ms) / 1000)
-        flight.open -= 1
-        if not flight.open:
-            self._landed(flight)
+    def _release(self, deliveries: Iterable[Delivery]) -> None:
+        now_ms = self._now_ms()
+        settled: list[tuple[str]] = []
+        for delivery in deliveries:
+            delivery.open -= 1
+            push, flight = delivery.push, delivery.flight
+            if delivery.open or flight.given_up:
+                continue
+            settled.append((LABELS[push.target],))
+            self._metrics.delivery_seconds.observe(max(0, now_ms - push.at_ms) / 1000)
+            flight.open -= 1
+            if not flight.open:
+                self._landed(flight)
+        self._metrics.settled.add_each(settled)
 
     # --- late binding -----------------------------------------------------------------------------------------------------
 
@@ -266,7 +285,7 @@ class HandOver:
             raise
         except Exception:  # a bug in one parcel must not keep its partition from committing
             self.log.failure("The clients of a parcel could not be looked for")
-        self._close(parcel)
+        self._close((parcel,))
 
     async def _look_for_unknown(self, parcel: Parcel, keys: Sequence[str]) -> None:
         """The comet does not know these keys: wherever they are now, they did not get it."""

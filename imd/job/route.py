@@ -181,11 +181,12 @@ class Router:
 
     def _to_members(self, delivery: Delivery, found: Mapping[int, Mapping[str, Location]]) -> list[Parcel]:
         mids = delivery.push.mids
+        only = found.get(mids[0]) if len(mids) == 1 and len(delivery.places) < 2 else None
+        if only is not None and len(only) == 1:  # nearly all
+            return [_to_one(delivery, mids, *only.items())]
         where: dict[Location, list[tuple[str, int]]] = {}
         missing: list[tuple[str, int]] = []
         handed: set[str] = set()
-        if delivery.places:
-            delivery.inboxes = dict(zip(mids, delivery.places, strict=True))
         for mid in dict.fromkeys(mids):
             homes = found.get(mid)
             if not homes:
@@ -246,10 +247,29 @@ def _marks(group: Sequence[Delivery]) -> tuple[tuple[int, int], ...]:
     return tuple([(delivery.push.id, delivery.push.at_ms) for delivery in group])
 
 
+def _to_one(delivery: Delivery, mids: tuple[int, ...], home: tuple[str, Location]) -> Parcel:
+    """What :func:`_keys_item` would make, for the one connection of one member."""
+    key, location = home
+    push = delivery.push
+    delivery.handed = {key}
+    item = Item(
+        _KEYS_ITEM,
+        delivery.packet,
+        operation=push.operation,
+        keys=(key,),
+        marks=((push.id, push.at_ms),),
+        places=delivery.places,
+        traced=bool(push.trace),
+        mids=mids,
+    )
+    return Parcel(location=location, item=item, deliveries=(delivery,), mids={key: mids[0]})
+
+
 def _keys_item(delivery: Delivery, keys: Sequence[str], mids: Mapping[str, int]) -> Item:
     """For ``keys``; ``mids`` says whose each is, of a push to members."""
-    push, inboxes = delivery.push, delivery.inboxes
+    push = delivery.push
     whose = tuple([mids[key] for key in keys]) if mids else ()
+    inboxes = delivery.inboxes if mids else {}
     return Item(
         _KEYS_ITEM,
         delivery.packet,

@@ -29,5 +29,4 @@ class DeliveryTests(SynchronousTestCase):
     def test_a_kept_push_to_members(self) -> None:
         """Names the inbox of the member, or, for all of them, nothing."""
         kept = delivery(Push(1, 0, Target.MEMBERS, mids=(7, 8), keep_count=5), Place(3, "e"), Place(9, "e"))
-        kept.inboxes = dict(zip((7, 8), kept.places, strict=True))
         self.assertEqual((kept.share(0), kept.share(8)), (("", 0), ("m:8", 9)))
