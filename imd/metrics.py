@@ -1,6 +1,7 @@
 """Every metric by name. Counting costs a dict update; no I/O and no locks (one thread counts), rendering is transport's."""
 
 from bisect import bisect_left
+from collections import Counter as Amounts
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 
@@ -26,9 +27,8 @@ class Counter:
 
     def add_each(self, many: Iterable[tuple[str, ...]]) -> None:
         """Count one for each of these label values: :meth:`add` for many at once."""
-        for values in many:
-            assert len(values) == len(self.labels), (self.name, values)
-            self.values[values] += 1
+        for values, amount in Amounts(many).items():
+            self.add(amount, *values)
 
     def value(self, *values: str) -> float:
         """The sum so far; for tests and the ledger."""

@@ -1,7 +1,7 @@
 """A push as it was ordered, before it has an id: whom it is for, and how it falls apart into the partitions' shares."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Sized
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -16,6 +16,9 @@ from imd.protocol.room_type import LIVE, Keep
 Name = TypeVar("Name", str, int)
 
 MAX_SHARE_MEMBERS = 500  # of one share: it is stored in as many inboxes in one atomic step
+
+# Looking a member up in its enum costs more than most of what is done with it here.
+_KEYS, _MEMBERS = Target.KEYS, Target.MEMBERS
 
 
 class Order(Struct, frozen=True):
@@ -63,38 +66,36 @@ class Order(Struct, frozen=True):
         share of an order for another.
         """
 
-        def share(partition: int, target: Target, of: str = "", keep: Keep = LIVE, **whom: Any) -> tuple[int, Push]:
-            push = Push(
+        def share(target: Target, of: str = "", keep: Keep = LIVE, **whom: Any) -> Push:
+            return Push(
                 id,
                 at_ms,
                 target,
                 self.operation,
                 self.body,
-                idempotency_key=self._share_key(target, of),
+                idempotency_key=self._share_key(target, of) if self.idempotency_key else "",
                 keep_count=keep.messages,
                 keep_ms=keep.ms if keep.messages else 0,
                 trace=trace,
                 **whom,
             )
-            return partition, push
 
         found: list[tuple[int, Push]] = []
-        for partition, keys in _by_partition(self.keys, str, partitions):
-            found.append(share(partition, Target.KEYS, keys=keys))
-        for partition, mids in _by_partition(self.mids, str, partitions):
-            for of, some in _parts(mids):
-                found.append(share(partition, Target.MEMBERS, of, rules.of_members(self.keep), mids=some))
+        if self.keys:
+            found += [(partition, share(_KEYS, keys=keys)) for partition, keys in _by_partition(self.keys, partitions)]
+        if self.mids:
+            kept = rules.of_members(self.keep)
+            for partition, mids in _by_partition(self.mids, partitions):
+                found += [(partition, share(_MEMBERS, of, kept, mids=some)) for of, some in _parts(mids)]
         for room in self.rooms:
             kept = rules.of_room(room, self.keep)
-            found.append(share(partition_of(room, partitions), Target.ROOM, room, kept, room=room))
+            found.append((partition_of(room, partitions), share(Target.ROOM, room, kept, room=room)))
         if self.all:
-            found.append(share(partition_of("", partitions), Target.ALL, speed=self.speed))
+            found.append((partition_of("", partitions), share(Target.ALL, speed=self.speed)))
         return found
 
     def _share_key(self, target: Target, of: str) -> str:
-        """32 hex digits, however long the pusher's own key is; empty when he gave none."""
-        if not self.idempotency_key:
-            return ""
+        """32 hex digits, however long the pusher's own key is."""
         return sha256(msgpack.encode((self.pusher, self.idempotency_key, target, of))).hexdigest()[:32]
 
 
@@ -112,18 +113,18 @@ def kinds(keys: Sized, members: Sized, rooms: Sized | bool, all: bool) -> list[s
     return found
 
 
-def _by_partition(
-    names: Sequence[Name], text: Callable[[Name], str], partitions: int
-) -> list[tuple[int, tuple[Name, ...]]]:
-    if len(names) == 1:
-        return [(partition_of(text(names[0]), partitions), tuple(names))]
+def _by_partition(names: tuple[Name, ...], partitions: int) -> list[tuple[int, tuple[Name, ...]]]:
+    if len(names) == 1:  # nearly all
+        return [(partition_of(str(names[0]), partitions), names)]
     groups: defaultdict[int, list[Name]] = defaultdict(list)
     for name in names:
-        groups[partition_of(text(name), partitions)].append(name)
+        groups[partition_of(str(name), partitions)].append(name)
     return [(partition, tuple(group)) for partition, group in groups.items()]
 
 
 def _parts(mids: tuple[int, ...]) -> list[tuple[str, tuple[int, ...]]]:
     """(what tells it from the others, members): the first needs nothing."""
+    if len(mids) <= MAX_SHARE_MEMBERS:
+        return [("", mids)]
     starts = range(0, len(mids), MAX_SHARE_MEMBERS)
     return [(str(start) if start else "", mids[start : start + MAX_SHARE_MEMBERS]) for start in starts]

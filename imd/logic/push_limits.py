@@ -29,13 +29,14 @@ class PushLimits:
             raise BodyTooLarge(f"body: {len(order.body)} bytes, at most {self.body_bytes}")
 
     def _trouble(self, order: Order) -> str | None:
-        if not (order.keys or order.mids or order.rooms or order.all):
+        named = len(order.keys) + len(order.mids) + len(order.rooms)
+        if not (named or order.all):
             return "to: names nobody: give keys, mids, room, rooms or all"
-        if len(order.keys) + len(order.mids) + len(order.rooms) > self.targets:
+        if named > self.targets:
             return f"to: more than {self.targets} keys, mids and rooms"
-        if any(not 0 < _size(key) <= MAX_KEY_BYTES for key in order.keys):
+        if order.keys and any(not 0 < _size(key) <= MAX_KEY_BYTES for key in order.keys):
             return f"to.keys: a key has 1 to {MAX_KEY_BYTES} bytes"
-        if any(not mid or mid not in INT64 for mid in order.mids):
+        if 0 in order.mids or (order.mids and not (min(order.mids) in INT64 and max(order.mids) in INT64)):
             return "to.mids: a member's id is an int64 other than 0"
         if not all(map(is_room_id, order.rooms)):
             return f"to.rooms: {ROOM_ID}"

@@ -76,9 +76,11 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What a push key must cover for it: ``push:keys``, ``push:members``, ``push:room:<type>``, ``push:all``."""
         to = self.to
         rooms = to.rooms if to.room is None else (to.room, *to.rooms)
-        types = dict.fromkeys([split_room_id(room)[0] for room in rooms])
         wanted = [f"push:{target}" for target in kinds(to.keys, to.mids, (), to.all)]
-        return [*wanted, *(f"push:room:{room_type}" for room_type in types)]
+        if rooms:
+            types = dict.fromkeys([split_room_id(room)[0] for room in rooms])
+            wanted += [f"push:room:{room_type}" for room_type in types]
+        return wanted
 
     def _content(self) -> bytes:
         if self.body is not None and self.body_base64 is None:
