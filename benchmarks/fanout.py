@@ -18,6 +18,8 @@ from benchmarks.pusher import PushFailed
 from benchmarks.run import Plan, Runner
 
 MAX_MERGED = 100
+WINDOWS = 6  # of each case in one run
+WINDOW_SECONDS = 0.6  # the subjects take turns this often
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -33,17 +35,17 @@ def measure(plan: Plan, output: Output) -> None:
             runner.run()
         except (NoCompiler, ProgramFailed, PushFailed) as error:
             raise click.ClickException(str(error)) from None
-    rows, memory = runner.findings.rows(plan.windows * plan.runs), runner.findings.memory()
+    rows, memory = runner.findings.rows(plan.wanted), runner.findings.memory()
     believable = all(row.result is not None for row in rows)
     output.publish(figures.document(rows, memory, watch.run()), believable=believable)
 
 
-def timing_options(function: F) -> F:
-    """``--runs``, ``--windows``, ``--seconds``, ``--patience``."""
+def timing_options(*, windows: int, seconds: float) -> Callable[[F], F]:
+    """``--runs``, ``--windows``, ``--seconds``, ``--patience``, with these defaults."""
     options = (
         click.option("--runs", default=1, show_default=True, help="Of everything."),
-        click.option("--windows", default=3, show_default=True, help="Of each case in one run."),
-        click.option("--seconds", default=2.0, show_default=True, help="Of one window."),
+        click.option("--windows", default=windows, show_default=True, help="Of each case in one run."),
+        click.option("--seconds", default=seconds, show_default=True, help="Of one window."),
         click.option(
             "--patience",
             default=120.0,
@@ -51,9 +53,13 @@ def timing_options(function: F) -> F:
             help="Seconds, in all, to wait for others to leave the cores.",
         ),
     )
-    for option in reversed(options):
-        function = option(function)
-    return function
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 @click.command("fanout")
@@ -87,7 +93,7 @@ def timing_options(function: F) -> F:
     show_default=True,
     help="Messages a write, of that load.",
 )
-@timing_options
+@timing_options(windows=WINDOWS, seconds=WINDOW_SECONDS)
 @output_options
 def command(
     connections: tuple[int, ...],

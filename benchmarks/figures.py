@@ -1,7 +1,8 @@
 """What fan-out and an idle connection cost, as a document."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from benchmarks.case import COMETS, LIMIT, WHOLE, Audience, Load, limit_of
@@ -19,10 +20,11 @@ NAMES = {
     WHOLE: "twistd imd, HTTP",
 }
 TONES: Mapping[str, Tone] = {LIMIT: "limit", "write": "other", "imd": "ours"}  # the rest: ours, too
-COLUMNS = ("µs", "± %", "× loop", "p50 ms", "p99 ms", "max ms", "server", "clients", "a read")
+COLUMNS = ("µs", "× loop", "by run", "p50 ms", "p99 ms", "max ms", "server", "clients", "a read")
 READING = (
-    "µs: of the server's CPU time for one delivery, user and system, median of the windows. ±: how far the windows lie apart. "
-    "× loop: against the bare loop in C of the same run; lower is better. On loopback a sender also pays the receiver's TCP "
+    "µs: of the server's CPU time for one delivery, user and system; each run's is that of all its windows, this is the median "
+    "of the runs. × loop: against the bare loop in C, the median of what each run found, and from the lowest to the highest of "
+    "those; lower is better. On loopback a sender also pays the receiver's TCP "
     "work, alike for all. Latency: from send to receipt; over HTTP from the request. Server, clients: how busy their cores "
     "were. A read: packets that a client got at once. TLS is given in loops without TLS, for the loop has none."
 )
@@ -37,19 +39,36 @@ PYTHON_AIM, NATIVE_AIM, WEBSOCKET_AIM, MERGED_AIM = 1.25, 1.0, 1.35, 1.3
 MERGED_AIM_MS = 250.0  # of the 99th percentile
 MEMORY_AIMS = {"tcp": 3000 / 1024, "websocket": 5000 / 1024}  # KiB of the process
 
-Ratios = Mapping[tuple[str, Audience, Load], float]
+
+@dataclass(frozen=True, slots=True)
+class Ratio:
+    """A cost in loops, by runs."""
+
+    runs: tuple[float, ...]
+
+    @property
+    def middle(self) -> float:
+        """The median."""
+        return median(self.runs)
+
+    def __str__(self) -> str:
+        lowest, highest = f"{min(self.runs):.2f}", f"{max(self.runs):.2f}"
+        return lowest if lowest == highest else f"{lowest}–{highest}"
+
+
+Ratios = Mapping[tuple[str, Audience, Load], Ratio]
 
 
 def ratios(rows: Sequence[Row]) -> Ratios:
     """(subject, audience, load) -> its cost in loops; only where both can be believed."""
-    limits = {
-        (row.audience, row.load): row.result.us_per_delivery for row in rows if row.subject == LIMIT and row.result
-    }
+    limits = {(row.audience, row.load): row.result.costs for row in rows if row.subject == LIMIT and row.result}
     found = {}
     for row in rows:
         limit = limits.get((limit_of(row.audience), row.load))
         if row.result and limit:
-            found[row.subject, row.audience, row.load] = row.result.us_per_delivery / limit
+            costs = tuple(cost / limit[run] for run, cost in row.result.costs.items() if run in limit)
+            if costs:
+                found[row.subject, row.audience, row.load] = Ratio(costs)
     return found
 
 
@@ -94,7 +113,7 @@ def _summaries(rows: Sequence[Row], found: Ratios) -> Iterator[Table]:
     def cost(row: Row) -> str:
         assert row.result is not None
         ratio = found.get((row.subject, row.audience, row.load))
-        return f"{row.result.us_per_delivery:.2f}" + ("" if ratio is None else f" ({ratio:.2f} ×)")
+        return f"{row.result.us_per_delivery:.2f}" + ("" if ratio is None else f" ({ratio.middle:.2f} ×)")
 
     def longest(row: Row) -> str:
         assert row.result is not None
@@ -135,7 +154,7 @@ def _tables(rows: Sequence[Row], found: Ratios) -> Iterator[Table]:
         yield Table(name, f"{audience}, {load}", COLUMNS, tuple(lines), READING)
 
 
-def _cells(row: Row, ratio: float | None) -> tuple[str, ...]:
+def _cells(row: Row, ratio: Ratio | None) -> tuple[str, ...]:
     found = row.result
     if found is None:
         refusals = [window.refusals for window in row.windows if window.refusals]
@@ -144,8 +163,8 @@ def _cells(row: Row, ratio: float | None) -> tuple[str, ...]:
         return (said, *[""] * (len(COLUMNS) - 1))
     return (
         f"{found.us_per_delivery:.2f}",
-        f"{100 * found.spread:.0f}",
-        "" if ratio is None else f"{ratio:.2f}",
+        "" if ratio is None else f"{ratio.middle:.2f}",
+        "" if ratio is None else str(ratio),
         *(f"{each:.1f}" for each in (found.p50_ms, found.p99_ms, found.max_ms)),
         f"{found.server_busy:.0%}",
         f"{found.clients_busy:.0%}",
@@ -173,7 +192,7 @@ def _cost_plots(rows: Sequence[Row], found: Ratios) -> Iterator[Plot]:
         groups = []
         for audience, load in dict.fromkeys((row.audience, row.load) for row in rows):
             marks = tuple(
-                Mark(NAMES[name], (ratio,), _tone(name), aim(name, audience, load))
+                Mark(NAMES[name], (ratio.middle,), _tone(name), aim(name, audience, load))
                 for (name, *where), ratio in found.items()
                 if where == [audience, load] and name not in (LIMIT, WHOLE)
             )
@@ -244,8 +263,10 @@ def _raw(rows: Sequence[Row], found: Ratios, memory: Mapping[tuple[str, Audience
                 "transport": row.audience.transport,
                 "connections": row.audience.connections,
                 **asdict(row.load),
-                "result": asdict(row.result) if row.result else None,
-                "of_loop": found.get((row.subject, row.audience, row.load)),
+                "result": asdict(row.result) | {"us_per_delivery": row.result.us_per_delivery} if row.result else None,
+                "of_loop": asdict(ratio)["runs"]
+                if (ratio := found.get((row.subject, row.audience, row.load)))
+                else None,
                 "windows": [asdict(window) | {"refusals": window.refusals} for window in row.windows],
             }
             for row in rows

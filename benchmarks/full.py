@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from benchmarks.document import join, load
+from benchmarks.fanout import WINDOW_SECONDS, WINDOWS
 from benchmarks.output import Output, output_options
 from benchmarks.progress import Progress
 
@@ -22,13 +23,13 @@ def steps(*, runs: int, windows: int, seconds: float, patience: float) -> list[l
     """What is run, each a command of its own."""
     times = ["--runs", str(runs), "--windows", str(windows), "--seconds", f"{seconds:g}", "--patience", f"{patience:g}"]
     others = [[name, "--windows", str(runs)] for name in ("connect", "members", "routing")]
-    return [[*FANOUT.split(), *times], ["stalled", *times], *others]
+    return [[*FANOUT.split(), *times], ["stalled", "--runs", str(runs), "--patience", f"{patience:g}"], *others]
 
 
 @click.command("full")
 @click.option("--runs", default=3, show_default=True, help="Of everything.")
-@click.option("--windows", default=1, show_default=True, help="Of each case in one run.")
-@click.option("--seconds", default=3.0, show_default=True, help="Of one window.")
+@click.option("--windows", default=WINDOWS, show_default=True, help="Of each case in one run.")
+@click.option("--seconds", default=WINDOW_SECONDS, show_default=True, help="Of one window.")
 @click.option("--patience", default=300.0, show_default=True, help="Seconds, in each part, to wait for others to go.")
 @output_options
 def command(

@@ -3,6 +3,7 @@
 import os
 import platform
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from imd import __version__
@@ -19,6 +20,22 @@ def cpu_seconds(pid: int) -> float:
     for task in (PROC / str(pid) / "task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])
     return total / 1e9
+
+
+def softirq_seconds(core: int) -> float:
+    """What the kernel did in its own thread for such as send and receive on that core, when that became too much for theirs; 0
+    where it cannot be seen, in a container."""
+    pid = _softirq_pid(core)
+    return cpu_seconds(pid) if pid is not None else 0.0
+
+
+@cache
+def _softirq_pid(core: int) -> int | None:
+    for comm in PROC.glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has ended
+            if comm.read_text().strip() == f"ksoftirqd/{core}":
+                return int(comm.parent.name)
+    return None
 
 
 def busy_seconds(core: int) -> float:

@@ -60,8 +60,8 @@ class Meter:
         def spent() -> tuple[float, ...]:
             return (
                 time.monotonic(),
-                server.program.cpu_seconds,
-                clients.cpu_seconds + time.process_time(),
+                server.program.cpu_seconds + machine.softirq_seconds(self.server_core),
+                clients.cpu_seconds + time.process_time() + sum(map(machine.softirq_seconds, self.clients_cores)),
                 *self._busy(),
             )
 
@@ -91,10 +91,11 @@ class Meter:
     def believable(
         self, server: Subject, clients: Clients, receivers: int, load: Load, where: str, *, tries: int
     ) -> list[Window]:
-        """Windows until one can be believed, so many at most. Says what each found."""
+        """Windows until one can be believed, so many at most; waits for quiet between them. Says what each found."""
         found: list[Window] = []
-        for _ in range(tries):
-            self.wait_for_quiet(where)
+        for number in range(tries):
+            if number:
+                self.wait_for_quiet(where)
             window = self.window(server, clients, receivers, load, where)
             found.append(window)
             refused = f", refused: {'; '.join(window.refusals)}" if window.refusals else ""

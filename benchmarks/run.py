@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from math import ceil
 from pathlib import Path
 from statistics import median
 
@@ -12,6 +13,8 @@ from benchmarks.case import Audience, Kind, Load, loads, meets
 from benchmarks.clients import Clients
 from benchmarks.measurement import Memory, Result, Window, result
 from benchmarks.meter import Meter, Say
+
+BELIEVABLE = 2 / 3  # of the windows of a case: with fewer there is no figure
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +31,13 @@ class Plan:
     merged: int = 20  # messages a write, of that kind
     warm_seconds: float = 0.5  # flat out, before the first window: not counted
     settle_seconds: float = 1.0  # before memory is read
-    tries: int = 3  # of a window that cannot be believed: on a shared machine others come and go
+    tries: int = 2  # of a window that cannot be believed: on a shared machine others come and go
     patience_seconds: float = 120.0  # in all, that is waited for others to leave the cores alone
+
+    @property
+    def wanted(self) -> int:
+        """Windows of each case that must be believable, in all runs."""
+        return ceil(BELIEVABLE * self.windows * self.runs)
 
     def loads(self, audience: Audience) -> list[Load]:
         """What it is sent."""
@@ -102,16 +110,17 @@ class Runner:
             for number in range(plan.runs):
                 for audience in plan.audiences:
                     with ExitStack() as ends:
-                        self._measure(audience, f"run {number + 1} of {plan.runs}, {audience}", ends)
+                        self._measure(number + 1, audience, ends)
 
-    def _measure(self, audience: Audience, where: str, ends: ExitStack) -> None:
+    def _measure(self, run: int, audience: Audience, ends: ExitStack) -> None:
+        where = f"run {run} of {self._plan.runs}, {audience}"
         wanted = {load: self._who_meets(audience, load) for load in self._plan.loads(audience)}
         met = {name for names in wanted.values() for name in names}
         contestants = [
             self._enter(name, audience, f"{where}, {name}", ends) for name in self._plan.subjects if name in met
         ]
         for load, names in wanted.items():
-            self._rounds([each for each in contestants if each.name in names], audience, load, where)
+            self._rounds(run, [each for each in contestants if each.name in names], audience, load)
 
     def _who_meets(self, audience: Audience, load: Load) -> list[str]:
         return [name for name in self._plan.subjects if meets(name, audience, load)]
@@ -138,13 +147,16 @@ class Runner:
         self.findings.memories.setdefault((name, audience), []).append(memory)
         return Contestant(name, server, clients)
 
-    def _rounds(self, contestants: Sequence[Contestant], audience: Audience, load: Load, where: str) -> None:
+    def _rounds(self, run: int, contestants: Sequence[Contestant], audience: Audience, load: Load) -> None:
         plan, meter, count = self._plan, self._meter, audience.connections
+        where = f"run {run} of {plan.runs}, {audience}"
         warm = replace(load, rate=0, seconds=plan.warm_seconds)
         for each in contestants:
             meter.window(each.server, each.clients, count, warm, f"{where}, {each.name}: warming")
         for number in range(plan.windows):
+            meter.wait_for_quiet(where)
             for each in contestants:
                 title = f"{where}, {each.name}, {load}, {number + 1} of {plan.windows}"
                 found = meter.believable(each.server, each.clients, count, load, title, tries=plan.tries)
-                self.findings.windows.setdefault((each.name, audience, load), []).extend(found)
+                windows = self.findings.windows.setdefault((each.name, audience, load), [])
+                windows += [replace(window, run=run) for window in found]

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from benchmarks.case import LIMIT, Audience
-from benchmarks.fanout import measure
+from benchmarks.fanout import WINDOW_SECONDS, WINDOWS, measure
 from benchmarks.output import Output, output_options
 from benchmarks.run import Plan
 
@@ -26,8 +26,8 @@ def command(runs: int, patience: float, json: Path | None, html: Path | None, sv
     plan = Plan(
         subjects=(LIMIT, "write", "imd", "imd-python"),
         audiences=(Audience("tcp", 1_000), Audience("websocket", 1_000), Audience("tcp", 10_000)),
-        seconds=1.0,
-        windows=3,
+        seconds=WINDOW_SECONDS,
+        windows=WINDOWS,
         runs=runs,
         kinds=("paced", "flat", "merged"),
         patience_seconds=patience,

@@ -111,6 +111,7 @@ class Bench:
     def _measured(self, server: Comet, clients: Clients, receivers: int, where: str) -> Iterator[Window]:
         for number in range(self._windows):
             said = f"{where}, {number + 1} of {self._windows}"
+            self._meter.wait_for_quiet(said)
             yield from self._meter.believable(server, clients, receivers, self._load, said, tries=TRIES)
 
     def _fill(self, found: Found, server: Comet, clients: Clients, stalled: int, title: str) -> None:
@@ -178,7 +179,7 @@ def document(all_found: Sequence[Found], connections: int, wanted: int, run: Run
 @click.command("stalled")
 @click.option("--connections", "-n", type=click.IntRange(min=EACH), default=1_000, show_default=True)
 @click.option("--policy", "policies", multiple=True, type=click.Choice(POLICIES), default=POLICIES, show_default=True)
-@timing_options
+@timing_options(windows=5, seconds=2.0)
 @output_options
 def command(
     connections: int,

@@ -7,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.case import Audience, Load
 from benchmarks.document import dump
-from benchmarks.figures import aim, document, key, ratios
+from benchmarks.figures import Ratio, aim, document, key, ratios
 from benchmarks.measurement import Memory, Window, result
 from benchmarks.run import Row
 from tests.benchmarks.documents import RUN
@@ -34,7 +34,18 @@ class FiguresTests(SynchronousTestCase):
 
     def test_ratios(self) -> None:
         """Against the loop before the same audience, under the same load; a refused result has none."""
-        self.assertEqual(ratios(ROWS), {("loop", TCP, FLAT): 1.0, ("imd", TCP, FLAT): 0.95})
+        self.assertEqual(ratios(ROWS), {("loop", TCP, FLAT): Ratio((1.0,)), ("imd", TCP, FLAT): Ratio((0.95,))})
+
+    def test_ratios_are_of_one_run(self) -> None:
+        """The machine may be another in the next; the middle one counts, and how far they lie apart is said."""
+        limits = row(
+            "loop", *(window(server_seconds=seconds, run=run) for run, seconds in ((1, 1.9), (2, 2.0), (3, 1.8)))
+        )
+        ours = row("imd", *(window(server_seconds=seconds, run=run) for run, seconds in ((1, 1.9), (2, 1.8), (3, 2.0))))
+        found = ratios([limits, ours])["imd", TCP, FLAT]
+        self.assertEqual((found.middle, str(found)), (1.0, "0.90–1.11"))
+        refused = row("imd", window(server_seconds=1.9), window(run=4))
+        self.assertEqual(ratios([limits, refused])["imd", TCP, FLAT], Ratio((1.0,)))
 
     def test_without_a_limit(self) -> None:
         """A figure without its limit is no ratio: the loop was refused, or met another load, or bodies of another size."""
@@ -45,7 +56,9 @@ class FiguresTests(SynchronousTestCase):
 
     def test_tls_is_compared_with_the_loop_without(self) -> None:
         """For the loop has none."""
-        self.assertEqual(ratios([ROWS[0], row("imd", window(server_seconds=4.0), audience=TLS)])["imd", TLS, FLAT], 2.0)
+        self.assertEqual(
+            ratios([ROWS[0], row("imd", window(server_seconds=4.0), audience=TLS)])["imd", TLS, FLAT].middle, 2.0
+        )
 
     def test_table(self) -> None:
         """A line a subject: its figures, or why there are none."""
@@ -54,7 +67,7 @@ class FiguresTests(SynchronousTestCase):
             (table.key, table.title), ("fanout-tcp-1000-flat-out-100-bytes", "tcp × 1,000, flat out, 100 bytes")
         )
         imd, write = table.rows[1:]
-        self.assertEqual(imd[:4], ("imd comet", "3.80", "0", "0.95"))
+        self.assertEqual(imd[:4], ("imd comet", "3.80", "0.95", "0.95"))
         self.assertEqual(write[1], "refused: 2 of 2 windows, the last because 2 clients lost their connection")
         self.assertEqual(memory.rows, (("imd comet, tcp × 1,000", "2.50", "8.00"),))
 
@@ -88,7 +101,7 @@ class FiguresTests(SynchronousTestCase):
         found = document(ROWS, MEMORY, RUN)
         self.assertEqual(len(found.refusals), 3)
         loop, imd, write = json.loads(dump(found))["raw"]["fanout"]["results"]
-        self.assertEqual((loop["of_loop"], imd["of_loop"], write["of_loop"]), (1.0, 0.95, None))
+        self.assertEqual((loop["of_loop"], imd["of_loop"], write["of_loop"]), ([1.0], [0.95], None))
         self.assertIsNone(write["result"])
         self.assertEqual([len(each["refusals"]) for each in imd["windows"]], [0, 1])
 

@@ -36,6 +36,13 @@ class MachineTests(SynchronousTestCase):
             self.assertGreater(machine.busy_seconds(core), 0)
         self.assertEqual(machine.description()["cores"], len(machine.cores()))
 
+    def test_softirqs(self) -> None:
+        """What a core's own thread did so far; where there is none to be seen, nothing."""
+        names = [path.read_text().strip() for path in Path("/proc").glob("[0-9]*/comm")]
+        seen = "ksoftirqd/0" in names
+        self.assertEqual(machine.softirq_seconds(0) > 0, seen)
+        self.assertEqual(machine.softirq_seconds(99_999), 0)
+
     def test_give_way(self) -> None:
         """A child that began a session goes last, by itself and as a group."""
         command = [sys.executable, "-c", "input()"]

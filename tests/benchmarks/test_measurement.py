@@ -67,25 +67,33 @@ class ResultTests(SynchronousTestCase):
     """Medians."""
 
     def test_medians(self) -> None:
-        """Of each figure by itself; the spread is that of the costs; the longest time is the longest of all."""
-        found = result(
-            [
-                window(server_seconds=2.0, p99_ms=9, max_ms=20),
-                window(server_seconds=1.9, p99_ms=3, max_ms=4),
-                window(server_seconds=1.95, p99_ms=5, max_ms=7),
-            ],
-            wanted=3,
-        )
+        """Of each figure by itself; the longest time is the longest of all."""
+        found = result([window(p99_ms=9, max_ms=20), window(p99_ms=3, max_ms=4), window(p99_ms=5, max_ms=7)], wanted=3)
         assert found is not None
-        self.assertAlmostEqual(found.us_per_delivery, 3.9)
-        self.assertAlmostEqual(found.spread, 0.2 / 3.9)
         self.assertEqual((found.windows, found.p99_ms, found.max_ms, found.joined), (3, 5, 20, 1.0))
 
+    def test_costs(self) -> None:
+        """A run's is that of all its windows, each with the weight of what arrived; the result is the median of the runs."""
+        small = {"messages": 1_000, "packets": 100_000, "reads": 100_000, "fewest": 1_000, "most": 1_000}
+        found = result(
+            [
+                window(server_seconds=1.9),
+                window(server_seconds=0.5, seconds=0.5, clients_seconds=0.2, **small),
+                window(server_seconds=2.0, run=2),
+                window(server_seconds=1.85, run=3),
+            ],
+            wanted=4,
+        )
+        assert found is not None
+        self.assertEqual({run: round(cost, 6) for run, cost in found.costs.items()}, {1: 4.0, 2: 4.0, 3: 3.7})
+        self.assertAlmostEqual(found.us_per_delivery, 4.0)
+
     def test_refused_windows_do_not_count(self) -> None:
-        """Neither in the median, nor among those that are needed."""
+        """Neither in the cost, nor among those that are needed; and no run is without one."""
         good, bad = window(), window(gone=1, server_seconds=1.0)
         found = result([bad, good, bad, good], wanted=2)
         assert found is not None
         self.assertEqual((found.windows, found.us_per_delivery), (2, good.us_per_delivery))
         self.assertIsNone(result([good, bad], wanted=2))
+        self.assertIsNone(result([good, good, window(gone=1, run=2)], wanted=2))
         self.assertIsNone(result([], wanted=0))

@@ -11,6 +11,7 @@ from benchmarks.load_client import ROOM
 from benchmarks.pusher import Pusher, PushFailed
 from imd.protocol import rpc
 from imd.protocol.packet import walk
+from imd.protocol.timeline import Place
 
 Reply = tuple[bytes, bytes]  # status, body
 GOOD = (b"\0\0", rpc.dump(rpc.Outcomes((rpc.Outcome(delivered=3),))))
@@ -65,6 +66,14 @@ class PusherTests(SynchronousTestCase):
         self.assertEqual(self.pusher.send(Load(0, 0.1, 8), lambda: None), len(self.batches))
         self.assertEqual(max(self.under_way), 2)
 
+    def test_none_can_be_merged(self) -> None:
+        """Two that wait together are never of a kind; bigger items and broadcasts are as ever."""
+        self.answer(lambda: GOOD)
+        self.pusher.send(Load(0, 0.1, 8), lambda: None)
+        places = [item.places for batch in self.batches for item in batch.items]
+        self.assertEqual(places[:3], [(), (Place(2, "bench"),), ()])
+        self.assertEqual([bool(each) for each in places], [bool(number % 2) for number in range(len(places))])
+
     def test_flat_out_merged(self) -> None:
         """What is accepted while two requests are under way leaves together, in one item of several packets."""
         self.answer(
@@ -73,7 +82,7 @@ class PusherTests(SynchronousTestCase):
         sent = self.pusher.send(Load(0, 0.2, 8, merged=20), lambda: None)
         items = [item for batch in self.batches for item in batch.items]
         self.assertEqual(max(self.under_way), 2)
-        self.assertEqual({item.count for item in items}, {20})
+        self.assertEqual({(item.count, item.places) for item in items}, {(20, ())})
         self.assertEqual([len(list(walk(item.packets))) for item in items], [item.count for item in items])
         self.assertEqual(sum(item.count for item in items), sent)
 
