@@ -30,7 +30,7 @@ class Limits:
     room_types: RoomTypes = field(default_factory=RoomTypes)  # who may join, what is kept
     inboxes_kept: bool = True  # members' inboxes are
     buckets: int = 32  # that the channels are kept in: a broadcast lists one at a time
-    deliveries_per_turn: int = 512  # channels that one reactor turn writes to: about 3 ms. Members of a squad, too
+    deliveries_per_turn: int = 512  # channels that one reactor turn writes to one by one: about 5 ms
     delivery_queue_bytes: int = 67_108_864  # of items waiting for their turn
     sweeps: int = 16  # paced broadcasts side by side
     linger_seconds: float = 30  # a room stays hosted after its last member left
@@ -54,6 +54,11 @@ class Limits:
             value = getattr(self, each.name)
             if isinstance(value, int | float) and not isinstance(value, bool) and not value > 0:
                 raise ConfigError(f"{each.name} must be above zero, not {value}")
+
+    @property
+    def squad_size(self) -> int:
+        """Members of a room that one reactor turn writes to in one call: that takes about half as long as one by one."""
+        return 2 * self.deliveries_per_turn
 
     @property
     def idle_seconds(self) -> float:

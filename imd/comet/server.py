@@ -69,7 +69,7 @@ class Server:
         self._look_at = 0.0  # clock seconds when it is due
         self._stopping = False
         work = Work(clock=clock)
-        directory = Directory(buckets=limits.buckets, squad_size=limits.deliveries_per_turn)
+        directory = Directory(buckets=limits.buckets, squad_size=limits.squad_size)
         interest = Interest(
             server=server, boot=boot, logic=logic, clock=clock, work=work, linger_seconds=limits.linger_seconds
         )

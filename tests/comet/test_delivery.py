@@ -113,17 +113,17 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(comet.clock.getDelayedCalls(), [])
 
     def test_slices(self) -> None:
-        """A turn writes to so many channels, over all batches; the answer comes after the last."""
+        """A turn writes to so many channels, over all batches, or to one squad; the answer comes after the last."""
         comet = Comet(deliveries_per_turn=10)
-        connections = members(comet, 25)
+        connections = members(comet, 45)
         batch = Batch(SERVER, BOOT, (to_room(b"a"),))
         answered = Deferred.fromCoroutine(comet.server.push(batch))
-        for reached in (10, 20):
+        for reached in (20, 40):
             self.assertNoResult(answered)
             self.assertIsNone(comet.push(to_keys(b"b", "live://1-0")))
             self.assertEqual(sum(bool(connection.writes) for connection in connections), reached)
             comet.clock.turn()
-        self.assertEqual(self.successResultOf(answered).outcomes, (Outcome(delivered=25),))
+        self.assertEqual(self.successResultOf(answered).outcomes, (Outcome(delivered=45),))
 
     def test_many_small_pushes_share_a_turn(self) -> None:
         """The budget is of the turn, not of the push: later ones wait for the next turn."""
@@ -160,7 +160,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_changes_between_slices(self) -> None:
         """Who left the room or the server meanwhile gets nothing; the others get theirs once."""
-        comet = Comet(deliveries_per_turn=2)
+        comet = Comet(deliveries_per_turn=1)
         connections = members(comet, 10)
         comet.push(to_room(b"a"))
         late = [connection for connection in connections if not connection.writes]
@@ -174,7 +174,7 @@ class TurnTests(SynchronousTestCase):
 
     def test_who_leaves_and_comes_back_between_slices(self) -> None:
         """Has it already, or is a newcomer: nobody gets it twice."""
-        comet = Comet(deliveries_per_turn=2)
+        comet = Comet(deliveries_per_turn=1)
         connections = members(comet, 6)
         comet.push(to_room(b"a"))
         directory = comet.server._edge.directory
@@ -189,17 +189,17 @@ class TurnTests(SynchronousTestCase):
     def test_a_squad_is_never_cut(self) -> None:
         """What is left of a turn is too short for it: it has the next, which is whole."""
         comet = Comet(deliveries_per_turn=3)
-        connections = members(comet, 5)
+        connections = members(comet, 8)
         comet.push(to_keys(b"k", "live://1-4"), to_room(b"a"))
         reached = [sum(b"a" in connection.written for connection in connections)]
         for _ in range(2):
             comet.clock.turn()
             reached.append(sum(b"a" in connection.written for connection in connections))
-        self.assertEqual(reached, [0, 3, 2])
+        self.assertEqual(reached, [0, 6, 2])
 
     def test_everybody_leaves_between_slices(self) -> None:
         """It is over, and answered; the next ones are not in the way."""
-        comet = Comet(deliveries_per_turn=2)
+        comet = Comet(deliveries_per_turn=1)
         connections = members(comet, 6)
         answered = Deferred.fromCoroutine(comet.server.push(Batch(SERVER, BOOT, (to_room(b"a"),))))
         for connection in connections:
@@ -326,7 +326,7 @@ class BoundTests(SynchronousTestCase):
         self.failureResultOf(waiting, PeerUnavailable)
         self.assertEqual(comet.clock.getDelayedCalls(), [])
         metrics = comet.metrics
-        self.assertEqual(metrics.deliveries.value("room", "delivered"), 1)  # of a push that job will not hear of
+        self.assertEqual(metrics.deliveries.value("room", "delivered"), 2)  # of a push that job will not hear of
         self.assertEqual((metrics.items_taken.value(), metrics.items_left.value()), (3, 3))
         self.assertEqual((metrics.items_settled.value(), metrics.items_waiting.value()), (0, 0))
 
