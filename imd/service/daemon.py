@@ -21,9 +21,6 @@ from imd.service.notify import Notifier
 
 CLOSE_SECONDS = 20.0  # for one part, unless told; systemd's TimeoutStopSec is above what can really be slow
 TICK_SECONDS = 1.0
-# Objects made and not freed between two looks for cycles. With Python's own 700 each array of pushes brings on several, which
-# find nothing, and take a seventh of logic's and job's time.
-CYCLE_OBJECTS = 50_000
 
 
 class Part(NamedTuple):
@@ -131,7 +128,6 @@ class Daemon(Service):
         # What start-up made lives as long as the process: full collections need not walk it (35 ms at 19,000 connections).
         gc.collect()
         gc.freeze()
-        gc.set_threshold(CYCLE_OBJECTS)
         self._status = "ready"
         self._notifier.ready(self._status)
         self.log.info("{greeting}", greeting=self._greet())
