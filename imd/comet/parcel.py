@@ -15,6 +15,8 @@ from imd.protocol.timeline import Place
 
 ITEM_BYTES = 512  # what an item costs besides its packets and keys
 
+_ROOM = Kind.ROOM  # looking it up in its enum costs as much as all else that is asked of an item
+
 
 class Parcel:
     """Waits with its items; once begun, has a load and those who have still to get it, and takes no more items."""
@@ -40,7 +42,7 @@ class Parcel:
         a traced one stays alone, and so does what only some can read."""
         first = self.first
         return (
-            item.kind is first.kind is Kind.ROOM
+            item.kind is first.kind is _ROOM
             and item.room == first.room
             and bool(item.places) is bool(first.places)
             and not (item.traced or first.traced)
@@ -55,7 +57,7 @@ class Parcel:
             marks += item.marks or ((0, 0),) * item.count
             places += item.places
         first = self.first
-        if first.kind is Kind.ROOM:
+        if first.kind is _ROOM:
             return Edition(self.packets, marks=marks, policy=policy, room=first.room, places=places)
         inboxes = dict(zip(first.keys, places, strict=True)) if places else None
         return Edition(self.packets, marks=marks, policy=policy, inboxes=inboxes)
@@ -84,24 +86,21 @@ class Parcel:
 
 def size_of(item: Item) -> int:
     """What an item costs while it waits, in bytes."""
-    return (
-        ITEM_BYTES
-        + len(item.packets)
-        + sum(map(len, item.keys))
-        + 64 * len(item.keys)
-        + 128 * len(item.places)
-        + 16 * len(item.mids)
-    )
+    keys = item.keys
+    named = len(keys[0]) if len(keys) == 1 else sum(map(len, keys))  # nearly all have one
+    return ITEM_BYTES + len(item.packets) + named + 64 * len(keys) + 128 * len(item.places) + 16 * len(item.mids)
 
 
 def trouble_of(item: Item) -> str | None:
     """What is wrong with an item whose parts do not fit together; None = nothing."""
     if item.marks and len(item.marks) != item.count:
         return f"{len(item.marks)} marks for {item.count} packets"
-    if item.places and item.kind is Kind.ROOM and len(item.places) != item.count:
-        return f"{len(item.places)} places for {item.count} packets"
-    if item.places and item.kind is not Kind.ROOM and (len(item.places) != len(item.keys) or item.count != 1):
-        return f"{len(item.places)} places for {item.count} packets to {len(item.keys)} keys"
+    if item.places:
+        if item.kind is _ROOM:
+            if len(item.places) != item.count:
+                return f"{len(item.places)} places for {item.count} packets"
+        elif len(item.places) != len(item.keys) or item.count != 1:
+            return f"{len(item.places)} places for {item.count} packets to {len(item.keys)} keys"
     if item.traced and item.count != 1:
         return f"{item.count} packets that are traced"
     if item.mids and len(item.mids) != len(item.keys):
