@@ -3,7 +3,7 @@
 import io
 import json
 
-from twisted.logger import Logger, LogPublisher
+from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
 from imd.service.log import observer
@@ -28,6 +28,20 @@ class ObserverTests(SynchronousTestCase):
         except ValueError:
             log.failure("bug")
         self.assertIn("ValueError: planted", out.getvalue())
+
+    def test_what_twisted_formats(self) -> None:
+        """Formats that call, legacy events without one, and those that lack a value or cannot show it are not lost."""
+        log, out = self.logged("info", "text")
+        log.info("{age()} s, {name!r:>5}", age=lambda: 3, name="a")
+        log.emit(LogLevel.info, None)
+        log.info("{missing}")
+        log.info("{0}", seconds=1)
+        log.info("{seconds:.1f} s", seconds="many")
+        called, empty, *unformatted = [line.partition("comet: ")[2] for line in out.getvalue().splitlines()]
+        self.assertEqual((called, empty), ("3 s,   'a'", ""))
+        self.assertEqual(len(unformatted), 3)
+        for line in unformatted:
+            self.assertTrue(line.startswith("Unable to format event"), line)
 
     def test_one_of_several(self) -> None:
         """Says on each line which one."""
