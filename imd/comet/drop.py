@@ -1,10 +1,10 @@
 """Why a pushed packet did not reach a client."""
 
-from enum import Enum, unique
+from enum import StrEnum, unique
 
 
 @unique
-class Drop(Enum):
+class Drop(StrEnum):
     """The value is the reason's label in ``metrics.drops`` (layer ``comet``) and in :class:`imd.protocol.rpc.Outcome`.
 
     Labels that begin with ``outbox_`` are of packets that an outbox had taken, so that they count as delivered too:

@@ -1,10 +1,10 @@
 """Fate: what became of a pushed packet for one channel, when it was not dropped."""
 
-from enum import Enum, unique
+from enum import StrEnum, unique
 
 
 @unique
-class Fate(Enum):
+class Fate(StrEnum):
     """The value is the outcome's label in ``metrics.deliveries``. What was dropped has a :class:`imd.comet.drop.Drop`."""
 
     DELIVERED = "delivered"  # written, or taken by the outbox

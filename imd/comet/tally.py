@@ -1,7 +1,5 @@
 """Tally: what became of a load, in channels."""
 
-from collections.abc import Iterator
-
 from imd.comet.drop import Drop
 from imd.comet.fate import Fate
 from imd.metrics import Metrics
@@ -46,7 +44,7 @@ class Tally:
 
     def outcome(self, packets: int, start: int = 0) -> Outcome:
         """As job hears it, for an item of so many packets that begins with the load's packet ``start``."""
-        counts = dict(self._counts(start, start + packets))
+        counts = self._counts(start, start + packets)
         return Outcome(
             delivered=counts.get(Fate.DELIVERED, 0),
             filtered=counts.get(Fate.FILTERED, 0),
@@ -61,20 +59,21 @@ class Tally:
         """Add it to the counters."""
         if self.offered:
             metrics.packets_offered.add(self.offered * packets, target)
-        for fate, count in self._counts(0, packets):
+        for fate, count in self._counts(0, packets).items():
             match fate:
                 case Drop() as drop:
                     metrics.drops.add(count, "comet", drop.value)
                 case _:
                     metrics.deliveries.add(count, target, fate.value)
 
-    def _counts(self, start: int, stop: int) -> Iterator[tuple[Fate | Drop, int]]:
-        """Packets times channels, of the packets from ``start`` to before ``stop``; each fate once, if there are any."""
+    def _counts(self, start: int, stop: int) -> dict[Fate | Drop, int]:
+        """Packets times channels, of the packets from ``start`` to before ``stop``; each above zero."""
         counts: dict[Fate | Drop, int] = {}
         for whole in (self.fates, self.drops):
             for fate, channels in whole.items():
                 counts[fate] = channels * (stop - start)
         for (fate, first, behind), channels in self.parts.items():
-            packets = max(0, min(stop, behind) - max(start, first))
-            counts[fate] = counts.get(fate, 0) + channels * packets
-        return ((fate, count) for fate, count in counts.items() if count)
+            packets = min(stop, behind) - max(start, first)
+            if packets > 0:
+                counts[fate] = counts.get(fate, 0) + channels * packets
+        return counts
