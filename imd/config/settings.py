@@ -197,7 +197,7 @@ class Broker(Section, frozen=True):
 
     backend: Literal["memory", "sqlite", "redis"] = "redis"
     path: str = "var/imd.sqlite"
-    partitions: Annotated[int, Meta(ge=1, le=1024)] = 8
+    partitions: Annotated[int, Meta(ge=1, le=1024)] = 4
     max_backlog_entries: Count = 1_000_000
     idempotency_seconds: Seconds = 86_400.0
 

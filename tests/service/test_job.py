@@ -43,11 +43,11 @@ class JobPartsTests(CompositionCase):
             await registry.register(Instance("comet", "c1", 1, comet.endpoint))
             await stored.leases.renew(Location("c1", 1))
             await stored.presence.attach(Location("c1", 1), "k", 5)
-            found = Discovery(registry, AssignmentStatic(owned=range(8)), None, ())
+            found = Discovery(registry, AssignmentStatic(owned=range(stored.broker.partitions)), None, ())
             parts = [*process.parts(), *stored.parts, *job_parts(process, found, stored)]
             for part in parts:
                 await part.resource.open()
-            self.assertEqual(process.metrics.partitions.value(), 8)
+            self.assertEqual(process.metrics.partitions.value(), stored.broker.partitions)
             await eventually(lambda: parts[-3].resource.trouble() is None)
             await stored.broker.publish([(3, Push(1, 1, Target.KEYS, operation=1000, body=b"x", keys=("k",)))])
             await eventually(lambda: process.metrics.settled.value("keys") == 1)
