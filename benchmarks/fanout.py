@@ -18,7 +18,7 @@ from benchmarks.pusher import PushFailed
 from benchmarks.run import Plan, Runner
 
 MAX_MERGED = 100
-WINDOWS = 6  # of each case in one run
+WINDOWS = 8  # of each case in one run
 WINDOW_SECONDS = 0.6  # the subjects take turns this often
 
 F = TypeVar("F", bound=Callable[..., Any])
