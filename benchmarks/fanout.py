@@ -18,7 +18,6 @@ from benchmarks.pusher import PushFailed
 from benchmarks.run import Plan, Runner
 
 MAX_MERGED = 100
-WINDOWS = 8  # of each case in one run
 WINDOW_SECONDS = 0.6  # the subjects take turns this often
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,7 +92,7 @@ def timing_options(*, windows: int, seconds: float) -> Callable[[F], F]:
     show_default=True,
     help="Messages a write, of that load.",
 )
-@timing_options(windows=WINDOWS, seconds=WINDOW_SECONDS)
+@timing_options(windows=8, seconds=WINDOW_SECONDS)
 @output_options
 def command(
     connections: tuple[int, ...],

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from benchmarks.document import join, load
-from benchmarks.fanout import WINDOW_SECONDS, WINDOWS
+from benchmarks.fanout import WINDOW_SECONDS
 from benchmarks.output import Output, output_options
 from benchmarks.progress import Progress
 
@@ -28,7 +28,7 @@ def steps(*, runs: int, windows: int, seconds: float, patience: float) -> list[l
 
 @click.command("full")
 @click.option("--runs", default=3, show_default=True, help="Of everything.")
-@click.option("--windows", default=WINDOWS, show_default=True, help="Of each case in one run.")
+@click.option("--windows", default=4, show_default=True, help="Of each case in one run.")
 @click.option("--seconds", default=WINDOW_SECONDS, show_default=True, help="Of one window.")
 @click.option("--patience", default=300.0, show_default=True, help="Seconds, in each part, to wait for others to go.")
 @output_options

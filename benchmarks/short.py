@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from benchmarks.case import LIMIT, Audience
-from benchmarks.fanout import WINDOW_SECONDS, WINDOWS, measure
+from benchmarks.fanout import WINDOW_SECONDS, measure
 from benchmarks.output import Output, output_options
 from benchmarks.run import Plan
 
@@ -27,7 +27,7 @@ def command(runs: int, patience: float, json: Path | None, html: Path | None, sv
         subjects=(LIMIT, "write", "imd", "imd-python"),
         audiences=(Audience("tcp", 1_000), Audience("websocket", 1_000), Audience("tcp", 10_000)),
         seconds=WINDOW_SECONDS,
-        windows=WINDOWS,
+        windows=6,
         runs=runs,
         kinds=("paced", "flat", "merged"),
         patience_seconds=patience,
