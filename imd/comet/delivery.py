@@ -30,6 +30,7 @@ from imd.protocol.room_id import split_room_id
 from imd.protocol.rpc import Item, Kind, Outcome, Outcomes
 from imd.protocol.wire import Wire
 
+IDLE_SECONDS = 0.001  # without anything to do: the reactor had its turn meanwhile
 JOIN_BYTES = 65_536  # of items in one joined wire: more saves nothing, and would fill outboxes in one step
 
 TARGETS = {Kind.KEYS: "keys", Kind.ROOM: "room", Kind.ALL: "all"}
@@ -52,6 +53,7 @@ class Delivery:
         "_directory",
         "_fanout",
         "_follower",
+        "_idle_since",
         "_joinable",
         "_kick",
         "_left",
@@ -96,7 +98,8 @@ class Delivery:
         self._sweeps: set[Sweep] = set()
         self._left = limits.deliveries_per_turn  # channels that this reactor turn may still write to
         self._running = False  # inside _run
-        self._timer: Timer | None = None  # the next turn; None = nothing was done since the last, ``_left`` is whole
+        self._idle_since = clock.seconds()
+        self._timer: Timer | None = None  # the next turn; None = nothing waits
         self.waiting_bytes = 0  # of all parcels
         metrics.items_waiting.read = lambda: sum(len(parcel.items) for parcel in self._parcels)
 
@@ -123,7 +126,12 @@ class Delivery:
                 self._enqueue_letter(item, answer, place, sizes[place])
             else:
                 self._enqueue(item, answer, place)
-        if self._left > 0 and not self._running:
+        if not self._running and self._timer is None:
+            if (
+                self._left < self._limits.deliveries_per_turn
+                and self._clock.seconds() - self._idle_since > IDLE_SECONDS
+            ):
+                self._left = self._limits.deliveries_per_turn
             self._run()
         return answer.deferred
 
@@ -177,11 +185,11 @@ class Delivery:
         self._run()
 
     def _run(self) -> None:
-        """Spend what is left of this turn; then, if anything was done, see to it that there is a next.
+        """Spend what is left of this turn; then, if anything waits, see to it that there is a next.
 
         An answer may bring the next batch while this runs: that is only queued, else a chain of them would never unwind.
         """
-        worked = self._running = bool(self._parcels)
+        self._running = True
         while self._parcels and self._left > 0:
             parcel = self._parcels[0]
             if isinstance(parcel, Letters):
@@ -196,8 +204,10 @@ class Delivery:
                 self._parcels.popleft()
                 self._settle(parcel, load)
         self._running = False
-        if worked and self._timer is None:
+        if self._parcels:
             self._timer = self._clock.callLater(0, self._turn)
+        else:
+            self._idle_since = self._clock.seconds()
 
     def _offer_squads(self, parcel: Parcel, load: Load) -> bool:
         """As many whole squads as this turn has left; True when there is none behind them."""

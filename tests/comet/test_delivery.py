@@ -4,6 +4,7 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from imd.comet.delivery import IDLE_SECONDS
 from imd.comet.policy import SlowPolicy
 from imd.errors import BadRequest, CloseReason, Fenced, Overloaded, PeerUnavailable
 from imd.protocol.room_type import Keep, RoomType, RoomTypes
@@ -104,12 +105,26 @@ class TurnTests(SynchronousTestCase):
     """One reactor turn."""
 
     def test_idle_leaves_at_once(self) -> None:
-        """In the turn in which it came; then no timer is left."""
+        """In the turn in which it came; no timer is left."""
         comet = Comet()
         connections = members(comet, 3)
         self.assertIsNotNone(comet.push(to_room(b"a")))
         self.assertEqual([len(connection.writes) for connection in connections], [1, 1, 1])
-        comet.clock.advance(0)
+        self.assertEqual(comet.clock.getDelayedCalls(), [])
+
+    def test_idle_for_a_moment(self) -> None:
+        """Then the turn is another; before that, what was spent is spent."""
+        comet = Comet(deliveries_per_turn=2)
+        (connection,) = members(comet, 1)
+        two = to_keys(b"x", "live://1-0"), to_keys(b"y", "live://1-0")
+        self.assertIsNotNone(comet.push(*two))
+        self.assertIsNone(comet.push(*two))
+        comet.clock.turn()
+        self.assertIsNone(comet.push(*two))
+        comet.clock.turn()
+        comet.clock.advance(2 * IDLE_SECONDS)
+        self.assertIsNotNone(comet.push(*two))
+        self.assertEqual(len(connection.writes), 8)
         self.assertEqual(comet.clock.getDelayedCalls(), [])
 
     def test_slices(self) -> None:
@@ -414,6 +429,7 @@ class KeptTests(SynchronousTestCase):
     def settle(self) -> None:
         for _ in range(20):
             self.comet.clock.turn()
+        self.comet.clock.advance(2 * IDLE_SECONDS)
 
     def member(self, key: str, version: int = 2, mid: int = 0) -> FakeConnection:
         connection = self.comet.client(key, version=version, mid=mid, room_id="kept://1", accepts=[1000])
