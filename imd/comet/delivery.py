@@ -125,7 +125,7 @@ class Delivery:
             if is_letter(item):
                 self._enqueue_letter(item, answer, place, sizes[place])
             else:
-                self._enqueue(item, answer, place)
+                self._enqueue(item, answer, place, sizes[place])
         if not self._running and self._timer is None:
             if (
                 self._left < self._limits.deliveries_per_turn
@@ -153,13 +153,13 @@ class Delivery:
             for _, answer, _ in parcel.items:
                 answer.fail(PeerUnavailable("this comet is stopping"))
 
-    def _enqueue(self, item: Item, answer: Answer, place: int) -> None:
+    def _enqueue(self, item: Item, answer: Answer, place: int, size_bytes: int) -> None:
         parcel = self._joinable.get(item.room) if item.kind is Kind.ROOM else None
-        if parcel is not None and self._may_join(parcel, item):
-            parcel.add(item, answer, place)
+        if parcel is not None and self._may_join(parcel, item, size_bytes):
+            parcel.add(item, answer, place, size_bytes)
             return
         parcel = Parcel(item)
-        parcel.add(item, answer, place)
+        parcel.add(item, answer, place, size_bytes)
         self._parcels.append(parcel)
         if item.kind is Kind.ROOM:
             self._joinable[item.room] = parcel
@@ -174,8 +174,8 @@ class Delivery:
             self._joinable.clear()
         last.add(item, answer, place, size_bytes)
 
-    def _may_join(self, parcel: Parcel, item: Item) -> bool:
-        if not parcel.may_take(item) or parcel.size_bytes + size_of(item) > JOIN_BYTES:
+    def _may_join(self, parcel: Parcel, item: Item, size_bytes: int) -> bool:
+        if not parcel.may_take(item) or parcel.size_bytes + size_bytes > JOIN_BYTES:
             return False
         return not self._directory.overlaps or self._parcels[-1] is parcel
 

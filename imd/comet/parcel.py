@@ -21,21 +21,23 @@ _ROOM = Kind.ROOM  # looking it up in its enum costs as much as all else that is
 class Parcel:
     """Waits with its items; once begun, has a load and those who have still to get it, and takes no more items."""
 
-    __slots__ = ("channels", "first", "items", "load", "size_bytes", "squads", "tally")
+    __slots__ = ("channels", "count", "first", "items", "load", "size_bytes", "squads", "tally")
 
     def __init__(self, item: Item) -> None:
         self.first = item  # says for whom
         self.items: list[tuple[Item, Answer, int]] = []  # with where each outcome goes: (item, answer, place)
-        self.size_bytes = 0  # of all items
+        self.count = 0  # packets of all items
+        self.size_bytes = 0  # likewise
         self.tally = Tally()
         self.load: Load | None = None  # None = not begun
         self.channels: Iterator[Channel] = iter(())  # who has still to get it, unless it is for a room
         self.squads: list[Squad] = []  # which of the room have still to get it, the next one last
 
-    def add(self, item: Item, answer: Answer, place: int) -> None:
-        """Take an item with it. Precondition: not begun."""
+    def add(self, item: Item, answer: Answer, place: int, size_bytes: int) -> None:
+        """Take an item with it, of that :func:`size_of`. Precondition: not begun."""
         self.items.append((item, answer, place))
-        self.size_bytes += size_of(item)
+        self.count += item.count
+        self.size_bytes += size_bytes
 
     def may_take(self, item: Item) -> bool:
         """Whether it is for the same room and of the same kind, so that all can be one load. Kept and live ones are not mixed;
@@ -77,11 +79,6 @@ class Parcel:
         if len(self.items) == 1:
             return self.first.packets
         return b"".join([item.packets for item, _, _ in self.items])
-
-    @property
-    def count(self) -> int:
-        """How many packets."""
-        return sum(item.count for item, _, _ in self.items)
 
 
 def size_of(item: Item) -> int:

@@ -11,7 +11,7 @@ class Rank:
     """All of one version. It is made of what can be sent to at this moment: as soon as one of its channels pauses, ends, or
     goes, it must be dissolved, for a battery may know nothing but descriptors."""
 
-    __slots__ = ("_batteries", "_packets", "others")
+    __slots__ = ("_batteries", "_packets", "others", "ready")
 
     def __init__(self, channels: Iterable[Channel], *, arm: Arm) -> None:
         bare: dict[Sink, Channel] = {}  # each is there once: a short send must be finished before the next begins
@@ -29,15 +29,11 @@ class Rank:
         self._batteries: list[tuple[Battery, tuple[Channel, ...], bool]] = [
             (arm(tuple(taken)), tuple(taken.values()), taken is framed) for taken in (bare, framed) if taken
         ]
+        self.ready = len(bare) + len(framed)  # how many are sent to together
         self._packets = 0  # that each channel of the batteries was sent, and that its outbox has not counted yet
 
     def __len__(self) -> int:
         return self.ready + len(self.others)
-
-    @property
-    def ready(self) -> int:
-        """How many are sent to together."""
-        return sum([len(channels) for _, channels, _ in self._batteries])
 
     @property
     def channels(self) -> list[Channel]:
@@ -57,6 +53,7 @@ class Rank:
     def dissolve(self) -> None:
         """Never to be fired again; the outboxes count what they were sent."""
         batteries, self._batteries = self._batteries, []
+        self.ready = 0
         if self._packets:
             for _, channels, _ in batteries:
                 for channel in channels:

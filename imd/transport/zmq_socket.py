@@ -41,7 +41,7 @@ class ZmqSocket:
 
     log = Logger()
 
-    __slots__ = ("_closed", "_fd", "_later", "_name", "_reactor", "_received", "_socket")
+    __slots__ = ("_closed", "_draining", "_fd", "_later", "_name", "_reactor", "_received", "_socket")
 
     def __init__(
         self, *, reactor: Reactor, socket: zmq.Socket[bytes], received: Callable[[list[bytes]], None], name: str
@@ -52,6 +52,7 @@ class ZmqSocket:
         self._name = name  # for logs
         self._fd = cast(int, socket.getsockopt(zmq.FD))  # asked once: it never changes, and asking costs a call into C
         self._closed = False
+        self._draining = False  # inside drain(), which looks again by itself
         self._later: Timer | None = None  # the next look, when this turn's budget or a send left something
         reactor.addReader(self)
         self._look_later()  # what came before the reactor listened wakes nobody
@@ -64,7 +65,7 @@ class ZmqSocket:
                 _send(self._socket, part, _NOW_AND_MORE)
             _send(self._socket, parts[-1], _NOW)
         finally:
-            if self._later is None and not self._closed and self._readable():
+            if self._later is None and not (self._draining or self._closed) and self._readable():
                 self._look_later()
 
     def close(self, linger_ms: int = 0) -> None:
@@ -81,20 +82,29 @@ class ZmqSocket:
 
     def drain(self, limit: int = TURN_MESSAGES) -> None:
         """Take what is there, at most ``limit`` messages; the rest in the reactor's next turn."""
+        self._draining = True
+        try:
+            empty = self._drain(limit)
+        finally:
+            self._draining = False
+        if not (empty or self._closed) and self._later is None:
+            self._look_later()
+
+    def _drain(self, limit: int) -> bool:
+        """Whether nothing is left."""
         for number in range(limit):
             # One message a wake-up is the rule, and zmq.Again costs twice as much as to ask.
             if self._closed or (number == 1 and not self._readable()):
-                return
+                return True
             try:
                 parts = self._receive()
             except zmq.Again:
-                return
+                return True
             try:
                 self._received(parts)
             except Exception:  # the last rung: one message must not end the socket
                 self.log.failure("A message on {name} failed", name=self._name)
-        if not self._closed and self._later is None:
-            self._look_later()
+        return False
 
     def _receive(self) -> list[bytes]:
         receive = self._socket.recv

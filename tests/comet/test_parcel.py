@@ -22,7 +22,7 @@ class ParcelTests(SynchronousTestCase):
         """Its packets are the item's own, not a copy."""
         item = to_room(b"a")
         parcel = Parcel(item)
-        parcel.add(item, Answer(1), 0)
+        parcel.add(item, Answer(1), 0, size_of(item))
         self.assertIs(parcel.packets, item.packets)
         self.assertEqual((parcel.count, parcel.size_bytes), (1, size_of(item)))
 
@@ -31,7 +31,7 @@ class ParcelTests(SynchronousTestCase):
         items = (to_room(b"a"), Item(Kind.ROOM, b"bb", count=2, room="live://1"))
         parcel = Parcel(items[0])
         for item in items:
-            parcel.add(item, Answer(1), 0)
+            parcel.add(item, Answer(1), 0, size_of(item))
         self.assertEqual((parcel.packets, parcel.count), (items[0].packets + b"bb", 3))
         self.assertEqual(parcel.size_bytes, sum(map(size_of, items)))
 
@@ -62,7 +62,7 @@ class JoinTests(SynchronousTestCase):
         """Marks and places stay with their packets; a mark that is missing is zero."""
         parcel = Parcel(kept_in_room(4, b"a", b"b"))
         for item in (kept_in_room(4, b"a", b"b"), kept_in_room(6, b"c")):
-            parcel.add(item, Answer(1), 0)
+            parcel.add(item, Answer(1), 0, size_of(item))
         edition = parcel.edition(SlowPolicy.DISCONNECT)
         headers = self.headers(edition.kept(edition.runs[0]))
         self.assertEqual(
@@ -77,7 +77,7 @@ class JoinTests(SynchronousTestCase):
         """Each key has its place."""
         item = kept_for_keys(b"a", {"k": 3, "l": 8})
         parcel = Parcel(item)
-        parcel.add(item, Answer(1), 0)
+        parcel.add(item, Answer(1), 0, size_of(item))
         edition = parcel.edition(SlowPolicy.DISCONNECT)
         self.assertEqual((edition.inbox("k"), edition.inbox("l")), (Place(3, "e"), Place(8, "e")))
 
@@ -85,7 +85,7 @@ class JoinTests(SynchronousTestCase):
         """Each item hears of its own packets."""
         parcel = Parcel(kept_in_room(4, b"a", b"b"))
         for item in (kept_in_room(4, b"a", b"b"), kept_in_room(6, b"c")):
-            parcel.add(item, Answer(1), 0)
+            parcel.add(item, Answer(1), 0, size_of(item))
         parcel.tally.add(Fate.DELIVERED)
         parcel.tally.add_part(Fate.DUPLICATE, 0, 1)
         parcel.tally.add_part(Fate.DELIVERED, 1, 3)
