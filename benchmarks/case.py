@@ -87,7 +87,10 @@ def loads(
 
 
 def meets(subject: str, audience: Audience, load: Load) -> bool:
-    """Whether a subject is measured with this. The loop has no TLS; over HTTP is for how long a message takes to all."""
+    """Whether a subject is measured with this. The loop has no TLS, whose clients cannot read what is merged as fast as it is
+    sent; over HTTP is for how long a message takes to all."""
+    if audience.transport == "tls" and load.merged > 1:
+        return False
     if subject == LIMIT:
         return audience.transport != "tls"
     return subject != WHOLE or (audience.transport == "tcp" and bool(load.rate))

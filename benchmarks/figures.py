@@ -74,7 +74,7 @@ def ratios(rows: Sequence[Row]) -> Ratios:
 
 def aim(subject: str, audience: Audience, load: Load) -> float | None:
     """What is wanted of imd's comet, in loops; None = nothing is, here."""
-    if not subject.startswith("imd") or subject == WHOLE or audience.transport == "tls":
+    if not subject.startswith("imd") or subject == WHOLE or audience.transport == "tls" or load.to == "all":
         return None
     if load.merged > 1:
         return MERGED_AIM

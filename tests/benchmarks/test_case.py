@@ -30,6 +30,7 @@ class CaseTests(SynchronousTestCase):
         """The loop has no TLS, and stands in for itself there; over HTTP only a pace makes sense."""
         tls, flat, paced = Audience("tls", 10), Load(0, 2, 100), Load(20, 2, 100)
         self.assertEqual([name for name in SUBJECTS if not meets(name, tls, paced)], ["loop", "imd-http"])
+        self.assertEqual([name for name in SUBJECTS if meets(name, tls, Load(0, 2, 100, merged=20))], [])
         self.assertEqual([name for name in SUBJECTS if not meets(name, Audience("tcp", 10), flat)], ["imd-http"])
         self.assertEqual(
             (limit_of(tls), limit_of(Audience("websocket", 10)).transport), (Audience("tcp", 10), "websocket")

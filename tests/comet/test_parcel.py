@@ -70,7 +70,7 @@ class JoinTests(SynchronousTestCase):
             [(104, 4, "kept://1"), (105, 5, "kept://1"), (106, 6, "kept://1")],
         )
         live = Parcel(to_room(b"a"))
-        live.add(to_room(b"a"), Answer(1), 0)
+        live.add(live.first, Answer(1), 0, size_of(live.first))
         self.assertEqual(self.headers(live.edition(SlowPolicy.DISCONNECT).live()), [PushHeader(0, 0, 0, "live://1")])
 
     def test_edition_for_keys(self) -> None:
