@@ -155,7 +155,7 @@ class Runner:
             meter.window(each.server, each.clients, count, warm, f"{where}, {each.name}: warming")
         for number in range(plan.windows):
             meter.wait_for_quiet(where)
-            for each in contestants if number % 2 else contestants[::-1]:  # who comes after whom may matter
+            for each in contestants[::-1] if number % 2 else contestants:  # who comes after whom may matter
                 title = f"{where}, {each.name}, {load}, {number + 1} of {plan.windows}"
                 found = meter.believable(each.server, each.clients, count, load, title, tries=plan.tries)
                 windows = self.findings.windows.setdefault((each.name, audience, load), [])
