@@ -25,7 +25,7 @@ TICK_SECONDS = 1.0
 # at those that were found alive once, and each third time of these at all. With Python's own 700, 10 and 10 that is dear for a
 # comet that clients come to, and finds nothing. Not more seldom: a TLS client that goes without a close alert leaves a cycle
 # of 44 objects and 25 KB behind.
-CYCLES = (20_000, 1, 1)
+CYCLES = (50_000, 1, 1)
 
 
 class Part(NamedTuple):
