@@ -21,11 +21,6 @@ from imd.service.notify import Notifier
 
 CLOSE_SECONDS = 20.0  # for one part, unless told; systemd's TimeoutStopSec is above what can really be slow
 TICK_SECONDS = 1.0
-# When to look for cycles, as gc.set_threshold has it: after so many objects that were made and not freed; the third time also
-# at those that were found alive once, and each third time of these at all. With Python's own 700, 10 and 10 that is dear for a
-# comet that clients come to, and finds nothing. Not more seldom: a TLS client that goes without a close alert leaves a cycle
-# of 44 objects and 25 KB behind.
-CYCLES = (50_000, 1, 1)
 
 
 class Part(NamedTuple):
@@ -133,7 +128,6 @@ class Daemon(Service):
         # What start-up made lives as long as the process: full collections need not walk it (35 ms at 19,000 connections).
         gc.collect()
         gc.freeze()
-        gc.set_threshold(*CYCLES)
         self._status = "ready"
         self._notifier.ready(self._status)
         self.log.info("{greeting}", greeting=self._greet())

@@ -1,7 +1,5 @@
 """The life of a process: parts in order, failures in one line, the way out."""
 
-import gc
-
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ReactorNotRunning
 from twisted.internet.testing import MemoryReactorClock
@@ -9,7 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from imd.errors import ServerIdTaken
 from imd.metrics import Metrics
-from imd.service.daemon import CLOSE_SECONDS, CYCLES, TICK_SECONDS, Daemon, Part
+from imd.service.daemon import CLOSE_SECONDS, TICK_SECONDS, Daemon, Part
 from imd.service.notify import Notifier
 
 
@@ -74,7 +72,6 @@ class DaemonTests(SynchronousTestCase):
     """Two parts, from start to stop."""
 
     def setUp(self) -> None:
-        self.addCleanup(gc.set_threshold, *gc.get_threshold())
         self.story: list[str] = []
         self.one, self.two = Step("one", self.story), Step("two", self.story)
         self.reactor = StoppableReactor()
@@ -104,11 +101,6 @@ class DaemonTests(SynchronousTestCase):
         self.successResultOf(self.daemon.stopService())
         self.assertEqual(self.story, ["open one", "open two", "close two", "close one"])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_cycles_are_looked_for_seldom(self) -> None:
-        """Once it is ready."""
-        self.start()
-        self.assertEqual(gc.get_threshold(), CYCLES)
 
     def test_not_ready_before_all_are_open(self) -> None:
         """A part that waits holds the next ones and the word READY; /readyz names it."""

@@ -58,7 +58,6 @@ class LaunchTests(TestCase):
 
         async def run() -> None:
             self.addCleanup(gc.unfreeze)
-            self.addCleanup(gc.set_threshold, *gc.get_threshold())
             daemon.startService()
             await eventually(lambda: daemon.troubles() == {})
             (process,) = built
