@@ -30,7 +30,7 @@ from imd.protocol.room_id import split_room_id
 from imd.protocol.rpc import Item, Kind, Outcome, Outcomes
 from imd.protocol.wire import Wire
 
-IDLE_SECONDS = 0.001  # without anything to do: the reactor had its turn meanwhile
+IDLE_SECONDS = 0.001  # without anything to do, after which a turn is whole: what came in one burst is closer together
 JOIN_BYTES = 65_536  # of items in one joined wire: more saves nothing, and would fill outboxes in one step
 
 TARGETS = {Kind.KEYS: "keys", Kind.ROOM: "room", Kind.ALL: "all"}
@@ -41,8 +41,8 @@ class Delivery:
 
     - Order: a channel gets items in the order they came. An item begins when the one before has reached all its receivers.
       (Broadcasts with a speed run beside the others and are in no order with them.)
-    - An item that meets an idle delivery leaves at once, in the same turn. ``Limits.deliveries_per_turn`` channels later the
-      reactor gets its turn, whatever is waiting.
+    - An item that meets an idle delivery leaves at once, in the same turn. ``Limits.deliveries_per_turn`` channels later, or
+      one squad of a room, the reactor gets its turn, whatever is waiting.
     - While a room's item waits, later ones for that room join it: one write instead of several. Nothing ever waits for that.
       They may pass items for *other rooms* (as long as no channel is in two), never one for keys or for all.
     - What waits is bounded in bytes.
@@ -98,7 +98,7 @@ class Delivery:
         self._sweeps: set[Sweep] = set()
         self._left = limits.deliveries_per_turn  # channels that this reactor turn may still write to
         self._running = False  # inside _run
-        self._idle_since = clock.seconds()
+        self._idle_since = clock.seconds()  # when nothing was left to do; meaningless while something waits
         self._timer: Timer | None = None  # the next turn; None = nothing waits
         self.waiting_bytes = 0  # of all parcels
         metrics.items_waiting.read = lambda: sum(len(parcel.items) for parcel in self._parcels)

@@ -76,8 +76,7 @@ class Fanout:
         for channel, rest in rank.fire(load):
             faults += not self._finish(channel, rest, ending)
         tally.add(Fate.DELIVERED, ready - faults)
-        if faults:
-            tally.add(Drop.FAULT, faults)
+        tally.add(Drop.FAULT, faults)
         for channel in rank.others:
             tally.add(self._give(channel, load, ending) or Fate.DELIVERED)
 
