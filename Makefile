@@ -43,8 +43,18 @@ help:
 run: $(VENV)/.installed
 	@exec $(VENV)/bin/twistd --nodaemon --pidfile= imd $(ARGS)
 
+# Clusters of real processes, and benchmarks, which tell whether the machine is quiet: one at a time. The others share its cores.
+ALONE = tests/system tests/benchmarks
+
 test: $(VENV)/.installed-dev test-needs
+ifneq ($(ARGS),)
 	$(VENV)/bin/python -m pytest $(ARGS)
+else
+	@status=0; set -x; \
+	$(VENV)/bin/python -m pytest --numprocesses auto $(ALONE:%=--ignore %) || status=1; \
+	$(VENV)/bin/python -m pytest $(ALONE) || status=1; \
+	{ set +x; } 2>/dev/null; exit $$status
+endif
 
 simulate: $(VENV)/.installed-dev
 	$(VENV)/bin/python -m tests.simulation $(SEEDS) $(ARGS)

@@ -19,7 +19,7 @@ def test_skips(): pass
 class NothingSkippedTests(SynchronousTestCase):
     """pytest as CI and as people run it."""
 
-    def run_pytest(self, text: str, ci: str) -> subprocess.CompletedProcess[str]:
+    def run_pytest(self, text: str, ci: str, *options: str) -> subprocess.CompletedProcess[str]:
         """Run ``text`` as a test file of its own, with our conftest beside it."""
         folder = Path(self.mktemp())
         folder.mkdir(parents=True)
@@ -27,7 +27,7 @@ class NothingSkippedTests(SynchronousTestCase):
         (folder / "test_it.py").write_text(text)
         (folder / "pytest.ini").write_text("[pytest]\n")
         return subprocess.run(
-            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"],
+            [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options],
             cwd=folder,
             env={**os.environ, "CI": ci},
             capture_output=True,
@@ -41,6 +41,12 @@ class NothingSkippedTests(SynchronousTestCase):
         self.assertEqual(done.returncode, 1, done.stdout)
         self.assertIn("CI: test_it.py::test_skips did not run", done.stdout)
         self.assertIn("1 passed, 1 skipped", done.stdout)
+
+    def test_skip_fails_in_ci_side_by_side(self) -> None:
+        """Wherever it was left out."""
+        done = self.run_pytest(SKIPS, "true", "--numprocesses", "2")
+        self.assertEqual(done.returncode, 1, done.stdout)
+        self.assertIn("CI: test_it.py::test_skips did not run", done.stdout)
 
     def test_skip_is_allowed_at_home(self) -> None:
         """A laptop may lack something."""
