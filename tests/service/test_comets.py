@@ -29,7 +29,7 @@ class SuperviseTests(TestCase):
 
     def test_greeting(self) -> None:
         """Where clients connect, and where the figures of each are."""
-        port = reserve_port()
+        port = reserve_port(-10, 1)  # the supervisor's, and the second comet's
         lines = self.made("server.id=host", f"admin.listen=127.0.0.1:{port - 10}")._greet().splitlines()
         self.assertEqual(lines[0], "imd-comet is ready")
         self.assertEqual(lines[-2], f"  host-1              http://127.0.0.1:{port}/metrics")
@@ -37,8 +37,8 @@ class SuperviseTests(TestCase):
 
     def test_address_in_use(self) -> None:
         """The clients' or the operator's, ours or a comet's: one line on the terminal, before the fork."""
-        with socket.create_server(("127.0.0.1", 0)) as other:
-            port = other.getsockname()[1]
+        port = reserve_port(-11, -1)  # the supervisor's, and the first comet's
+        with socket.create_server(("127.0.0.1", port)):
             for pair, count in (
                 (f"comet.tcp=127.0.0.1:{port}", 1),
                 (f"admin.listen=127.0.0.1:{port}", 1),

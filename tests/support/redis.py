@@ -13,6 +13,7 @@ from typing import Any
 import hiredis
 
 from imd.backend.redis_settings import RedisSettings
+from tests.support.standstill import stand_still
 
 START_SECONDS = 10.0
 ATTEMPTS = 5  # a port that was free may be taken by the time Redis binds it
@@ -126,7 +127,7 @@ class RedisServer:
     def pause(self) -> None:
         """SIGSTOP: the kernel accepts connections and bytes, and nobody answers."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        stand_still(self._process.pid)
 
     def resume(self) -> None:
         """SIGCONT."""

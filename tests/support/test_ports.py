@@ -26,6 +26,13 @@ class ReservePortTests(SynchronousTestCase):
         with socket.socket() as other:
             self.assertRaises(OSError, other.bind, ("127.0.0.1", port))
 
+    def test_neighbours(self) -> None:
+        """Those at the distances asked for are nobody else's either."""
+        port = reserve_port(-11, 1)
+        for each in (port - 11, port, port + 1):
+            with socket.socket() as other:
+                self.assertRaises(OSError, other.bind, ("127.0.0.1", each))
+
     def test_differ(self) -> None:
         """Many reserved together are many."""
         self.assertEqual(len({reserve_port() for _ in range(50)}), 50)

@@ -16,6 +16,7 @@ from twisted.internet.task import deferLater
 
 from tests.support.http_call import Answer, CallFailed, http
 from tests.support.reactor import eventually, reactor
+from tests.support.standstill import stand_still
 
 START_SECONDS = 20.0  # two cores, and other tests on them
 STOP_SECONDS = 20.0
@@ -139,7 +140,8 @@ class Twistd:
 
     def pause(self) -> None:
         """SIGSTOP: it holds what it has, and does nothing."""
-        self.signal(signal.SIGSTOP)
+        assert self._process is not None
+        stand_still(self._process.pid)
 
     def resume(self) -> None:
         """SIGCONT."""

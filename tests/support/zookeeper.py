@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from tests.support.certificates import Certificates
+from tests.support.standstill import stand_still
 
 JAR = Path("/usr/share/java/zookeeper.jar")  # Debian's; its manifest names what else it needs
 START_SECONDS = 20.0
@@ -68,7 +69,7 @@ class ZooKeeperServer:
     def pause(self) -> None:
         """Stop answering, with every connection open."""
         assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
+        stand_still(self._process.pid)
 
     def resume(self) -> None:
         """Go on after :meth:`pause`."""
