@@ -10,7 +10,7 @@ from twisted.trial.unittest import TestCase
 
 from imd.config import Role
 from imd.service.daemon import Daemon, Part
-from imd.service.launch import launch
+from imd.service.launch import COMET_CYCLES, launch
 from imd.service.options import Options
 from imd.service.process import Process
 from tests.support.reactor import eventually, reactor
@@ -22,11 +22,17 @@ class JobOptions(Options):
     role: ClassVar[Role] = "job"
 
 
+class CometOptions(Options):
+    """The role that clients come to."""
+
+    role: ClassVar[Role] = "comet"
+
+
 class LaunchTests(TestCase):
     """With an admin listener."""
 
-    def launched(self, *sets: str, build: Any = None) -> Daemon:
-        options = JobOptions()
+    def launched(self, *sets: str, build: Any = None, kind: type[Options] = JobOptions) -> Daemon:
+        options = kind()
         options.parseOptions([word for pair in sets for word in ("--set", pair)])
         parent = UsageOptions()
         parent.update({"nodaemon": 1})
@@ -64,5 +70,26 @@ class LaunchTests(TestCase):
             self.assertEqual((process.role, daemon.name), ("job", "imd-job"))
             await daemon.stopService()
             self.assertTrue(process.context.closed)
+
+        return Deferred.fromCoroutine(run())
+
+    def test_a_comet_looks_for_cycles_less_often(self) -> Deferred[None]:
+        """Than other roles do."""
+        python = gc.get_threshold()
+        self.addCleanup(gc.set_threshold, *python)
+        self.addCleanup(gc.unfreeze)
+
+        async def threshold(kind: type[Options]) -> int:
+            daemon = self.launched(
+                "admin.listen=", "comet.tcp=127.0.0.1:0", "comet.websocket=", build=lambda process: [], kind=kind
+            )
+            daemon.startService()
+            await eventually(lambda: daemon.troubles() == {})
+            await daemon.stopService()
+            return gc.get_threshold()[0]
+
+        async def run() -> None:
+            self.assertEqual(await threshold(JobOptions), python[0])
+            self.assertEqual(await threshold(CometOptions), COMET_CYCLES)
 
         return Deferred.fromCoroutine(run())
