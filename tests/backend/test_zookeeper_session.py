@@ -16,7 +16,7 @@ from imd.errors import RegistryUnavailable
 from tests.support.certificates import make_certificates
 from tests.support.reactor import eventually, reactor
 from tests.support.zookeeper import ZooKeeperServer, free_port
-from tests.support.zookeeper_case import ZooKeeperCase
+from tests.support.zookeeper_case import LASTING_SECONDS, ZooKeeperCase
 
 
 class CallTests(ZooKeeperCase):
@@ -119,7 +119,7 @@ class FaultTests(ZooKeeperCase):
 
     async def test_a_server_that_dies_and_returns(self) -> None:
         """The session outlives it: AWAY, then CONNECTED under the same id, its nodes still there; calls between raise."""
-        session = await self.make_session(session_seconds=10.0)
+        session = await self.make_session(session_seconds=LASTING_SECONDS)
         links: list[Link] = []
         session.listen(links.append)
         before = session.id
@@ -149,7 +149,7 @@ class FaultTests(ZooKeeperCase):
 
     async def test_a_call_has_a_deadline(self) -> None:
         """A server that hangs is an error in time, before the connection is given up."""
-        session = await self.make_session(session_seconds=10.0, call_seconds=0.3)
+        session = await self.make_session(session_seconds=LASTING_SECONDS, call_seconds=0.3)
         self.server.pause()
         self.addCleanup(self.server.resume)
         with self.assertRaises(RegistryUnavailable) as raised:
