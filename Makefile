@@ -43,8 +43,9 @@ help:
 run: $(VENV)/.installed
 	@exec $(VENV)/bin/twistd --nodaemon --pidfile= imd $(ARGS)
 
-# Clusters of real processes, and benchmarks, which tell whether the machine is quiet: one at a time. The others share its cores.
-ALONE = tests/system tests/benchmarks
+# Clusters of real processes, servers that die and return, and benchmarks, which tell whether the machine is quiet: one at a time.
+# The others share its cores.
+ALONE = tests/system tests/backend tests/benchmarks
 
 test: $(VENV)/.installed-dev test-needs
 ifneq ($(ARGS),)

@@ -14,7 +14,7 @@ from imd.backend.zookeeper_session import ZookeeperSession
 from tests.contract import assignment as contract
 from tests.contract.assignment import ALL, PARTITIONS, Job
 from tests.support.reactor import eventually, reactor
-from tests.support.zookeeper_case import LASTING_SECONDS, SESSION_SECONDS, ZooKeeperCase
+from tests.support.zookeeper_case import SESSION_SECONDS, ZooKeeperCase
 
 PROCESS = """
 import sys
@@ -162,7 +162,7 @@ class SharingTests(_Case):
 
     async def test_the_server_dies_and_returns(self) -> None:
         """Nobody gives anything up meanwhile: deliveries go on."""
-        sessions = [await self.make_session(session_seconds=LASTING_SECONDS) for _ in range(2)]
+        sessions = [await self.make_session(session_seconds=10.0) for _ in range(2)]
         jobs = [Job(), Job()]
         for number, (session, job) in enumerate(zip(sessions, jobs, strict=True)):
             await self.make(session, f"job-{number}").start(job)

@@ -11,7 +11,7 @@ from imd.interfaces import Instance
 from tests.contract import registry as contract
 from tests.contract.registry import COMET, OTHER, Seen
 from tests.support.reactor import eventually, reactor
-from tests.support.zookeeper_case import LASTING_SECONDS, SESSION_SECONDS, ZooKeeperCase
+from tests.support.zookeeper_case import SESSION_SECONDS, ZooKeeperCase
 
 AGAIN = msgspec.structs.replace(COMET, boot=COMET.boot + 1)
 
@@ -105,10 +105,7 @@ class FaultTests(_Case):
 
     async def test_the_server_dies_and_returns(self) -> None:
         """The last known instances stay; nobody is told of an empty list; then changes come again."""
-        one, two = (
-            await self.make_session(session_seconds=LASTING_SECONDS),
-            await self.make_session(session_seconds=LASTING_SECONDS),
-        )
+        one, two = await self.make_session(session_seconds=10.0), await self.make_session(session_seconds=10.0)
         seen = Seen()
         registry, watcher = self.make(one), self.make(two)
         watcher.watch("comet", seen)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from imd.backend.watched_folder import WatchedFolder
 from imd.backend.zookeeper_session import ZookeeperSession
 from tests.support.reactor import eventually, reactor
-from tests.support.zookeeper_case import LASTING_SECONDS, ZooKeeperCase
+from tests.support.zookeeper_case import ZooKeeperCase
 
 
 class WatchedFolderTests(ZooKeeperCase):
@@ -84,10 +84,7 @@ class WatchedFolderTests(ZooKeeperCase):
 
     async def test_what_changed_while_away(self) -> None:
         """The last known nodes stay until the server is back; then all that happened meanwhile is seen."""
-        session, other = (
-            await self.make_session(session_seconds=LASTING_SECONDS),
-            await self.make_session(session_seconds=LASTING_SECONDS),
-        )
+        session, other = await self.make_session(session_seconds=10.0), await self.make_session(session_seconds=10.0)
         self.make(session)
         for name in ("a", "b"):
             await other.create(f"{self.prefix}/f/{name}", b"1")

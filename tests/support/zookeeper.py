@@ -85,8 +85,7 @@ class ZooKeeperServer:
         config, jars = Path(self.folder, "zoo.cfg"), [JAR, *(JAR.with_name(f"{name}.jar") for name in NETTY)]
         config.write_text(
             f"dataDir={self.folder}/data\nclientPortAddress=127.0.0.1\nclientPort={port}\ntickTime={TICK_MS}\n"
-            "admin.enableServer=false\nmaxClientCnxns=0\nmaxSessionTimeout=60000\n4lw.commands.whitelist=ruok,srvr\n"
-            + self._tls()
+            "admin.enableServer=false\nmaxClientCnxns=0\n4lw.commands.whitelist=ruok,srvr\n" + self._tls()
         )
         return [
             *(java, "-Xmx128m", "-XX:+UseSerialGC", "-Dzookeeper.forceSync=no"),

@@ -14,7 +14,6 @@ from tests.support.reactor import eventually, reactor
 from tests.support.zookeeper import ZooKeeperServer
 
 SESSION_SECONDS = 2.0
-LASTING_SECONDS = 30.0  # for a session that outlives an outage, however long a busy machine takes over a start
 
 
 class ZooKeeperCase(TestCase):
@@ -53,7 +52,7 @@ class ZooKeeperCase(TestCase):
         self.server.kill()
         await eventually(lambda: not any(session.connected for session in sessions))
         self.server.start()
-        await eventually(lambda: all(session.connected for session in sessions))
+        await eventually(lambda: all(session.connected for session in sessions), 30)
         return [session.id for session in sessions] == ids
 
     def cut_off(self, session: ZookeeperSession) -> None:
