@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from enum import Enum, unique
 from struct import Struct
+from typing import NamedTuple
 
 import msgspec
 import zmq
@@ -25,14 +26,27 @@ _BUDGET = Struct(">I")
 _STATUS = Struct(">H")
 _REQUEST_ID = Struct(">Q")
 _EVENT = Struct("=HI")  # what libzmq's monitor says: event, value
-_METHODS = tuple(rpc.Method)
-_METHOD_SHIFT = 56  # the highest byte of a request id is its method's place, so that a late reply can be counted by it
-_PLACES = {method: place for place, method in enumerate(_METHODS)}
-_LABELS = {method: method.value.decode("ascii") for method in _METHODS}
+_PLACE_SHIFT = 56  # the highest byte of a request id is its method's place, so that a late reply can be counted by it
 _UP = int(zmq.EVENT_HANDSHAKE_SUCCEEDED)
 _DOWN = int(zmq.EVENT_DISCONNECTED)
 _REFUSED = int(zmq.EVENT_HANDSHAKE_FAILED_AUTH)
 _MALFORMED = int(zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+
+
+class _Asked(NamedTuple):
+    """A method, as it is asked for."""
+
+    place: int  # among all
+    name: bytes  # on the wire
+    label: str  # in metrics
+    reply: type[rpc.Value]
+
+
+_METHODS = {
+    method: _Asked(place, method.value, method.value.decode("ascii"), rpc.SIGNATURES[method].reply)
+    for place, method in enumerate(rpc.Method)
+}
+_LABELS = [asked.label for asked in _METHODS.values()]  # by place
 
 
 @unique
@@ -72,10 +86,9 @@ _MOVES: dict[tuple[LinkState, _Event], LinkState] = {
 class _Call:
     """A request that waits for its reply."""
 
-    __slots__ = ("method", "reply", "sent_at", "size")
+    __slots__ = ("reply", "sent_at", "size")
 
-    def __init__(self, method: rpc.Method, sent_at: float, size: int, reply: Deferred[list[bytes]]) -> None:
-        self.method = method
+    def __init__(self, sent_at: float, size: int, reply: Deferred[list[bytes]]) -> None:
         self.sent_at = sent_at  # seconds on the reactor's clock
         self.size = size  # bytes of the request's body
         self.reply = reply  # fires with the reply's parts
@@ -229,11 +242,12 @@ class Link:
         Raises what the peer's handler raised, by its code; :class:`PeerDown` and a local :class:`Overloaded` before
         anything was sent; :class:`PeerUnavailable` or :class:`DeadlineExceeded` when it may have been done.
         """
+        asked = _METHODS[method]
         started = self._reactor.seconds()
         result = "cancelled"
         try:
-            parts = await self._send(method, rpc.dump(request), started)
-            reply = self._decode(method, parts)
+            parts = await self._send(asked, rpc.dump(request), started)
+            reply = self._decode(asked, parts)
             result = "ok"
             return reply
         except CancelledError:
@@ -242,22 +256,22 @@ class Link:
             result = error.name
             raise
         finally:
-            self._metrics.rpc_seconds.observe(self._reactor.seconds() - started, _LABELS[method], result)
+            self._metrics.rpc_seconds.observe(self._reactor.seconds() - started, asked.label, result)
 
-    def _send(self, method: rpc.Method, body: bytes, now: float) -> Deferred[list[bytes]]:
+    def _send(self, asked: _Asked, body: bytes, now: float) -> Deferred[list[bytes]]:
         socket = self._admit(len(body), now)
         serial = self._next_id
         self._next_id = serial + 1
-        request_id = _PLACES[method] << _METHOD_SHIFT | serial
+        request_id = asked.place << _PLACE_SHIFT | serial
         budget = _BUDGET.pack(int(self._deadline_seconds * 1000))
         try:
-            socket.send([_REQUEST_ID.pack(request_id), method.value, budget, body])
+            socket.send([_REQUEST_ID.pack(request_id), asked.name, budget, body])
         except zmq.Again:
             if self._monitor is None:
                 raise PeerDown(f"nobody answers on {self._endpoint}") from None
             raise Overloaded("the peer does not keep up") from None
         reply: Deferred[list[bytes]] = Deferred(lambda _: self._cancel(request_id))
-        self._pending[request_id] = _Call(method, now, len(body), reply)
+        self._pending[request_id] = _Call(now, len(body), reply)
         self._pending_bytes += len(body)
         if self._timer is None:
             self._timer = self._reactor.callLater(self._deadline_seconds, self._expire)
@@ -278,15 +292,15 @@ class Link:
         return socket
 
     @staticmethod
-    def _decode(method: rpc.Method, parts: list[bytes]) -> rpc.Value:
+    def _decode(asked: _Asked, parts: list[bytes]) -> rpc.Value:
         """[request id, status, body]."""
         status: int = _STATUS.unpack(parts[1])[0]
         if status:
             raise by_code(status)(parts[2].decode("utf-8", "replace"))
         try:
-            return rpc.load(rpc.SIGNATURES[method].reply, parts[2])
+            return rpc.load(asked.reply, parts[2])
         except msgspec.DecodeError as error:
-            raise ImdError(f"the peer's reply to {_LABELS[method]} cannot be read: {error}") from None
+            raise ImdError(f"the peer's reply to {asked.label} cannot be read: {error}") from None
 
     def _received(self, parts: list[bytes]) -> None:
         if len(parts) != 3 or len(parts[0]) != _REQUEST_ID.size or len(parts[1]) != _STATUS.size:
@@ -300,8 +314,8 @@ class Link:
         if call is not None:
             call.reply.callback(parts)
             return
-        place = request_id >> _METHOD_SHIFT
-        self._metrics.rpc_late.add(1, _LABELS[_METHODS[place]] if place < len(_METHODS) else "unknown")
+        place = request_id >> _PLACE_SHIFT
+        self._metrics.rpc_late.add(1, _LABELS[place] if place < len(_LABELS) else "unknown")
 
     def _cancel(self, request_id: int) -> None:
         """The caller waits no longer; a reply will be counted as late."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from struct import Struct
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import zmq
@@ -22,7 +22,14 @@ Handler = Callable[[Any], Awaitable[rpc.Value]]  # takes the method's request ty
 _BUDGET = Struct(">I")
 _STATUS = Struct(">H")
 _OK = _STATUS.pack(0)
-_METHODS = {method.value: method for method in rpc.Method}
+
+
+class _Served(NamedTuple):
+    """A method that is answered here."""
+
+    label: str  # in metrics
+    handler: Handler
+    request: type[rpc.Value]
 
 
 class RpcServer:
@@ -49,7 +56,10 @@ class RpcServer:
     ) -> None:
         self._context = context
         self._reactor = reactor
-        self._handlers = handlers
+        self._methods = {
+            method.value: _Served(method.value.decode("ascii"), handler, rpc.SIGNATURES[method].request)
+            for method, handler in handlers.items()
+        }  # by its name on the wire
         self._metrics = metrics
         self._max_in_progress = max_in_progress  # requests
         self._options = options or ZmqOptions()
@@ -103,32 +113,30 @@ class RpcServer:
             self._metrics.rpc_served.add(1, "unknown", "malformed")
             return
         peer, request_id = parts[0], parts[1]
-        method = _METHODS.get(parts[2]) if len(parts) > 2 else None
-        handler = self._handlers.get(method) if method else None
-        if method is None or handler is None:
+        served = self._methods.get(parts[2]) if len(parts) > 2 else None
+        if served is None:
             self._refuse(peer, request_id, "unknown", BadRequest("no such method here"))
             return
-        label = method.value.decode("ascii")
         try:
-            request, budget_ms = self._decode(method, parts)
+            request, budget_ms = self._decode(served.request, parts)
             self._admit()
         except ImdError as error:
-            self._refuse(peer, request_id, label, error)
+            self._refuse(peer, request_id, served.label, error)
             return
         if budget_ms == 0:
-            self._metrics.rpc_served.add(1, label, "expired")
+            self._metrics.rpc_served.add(1, served.label, "expired")
             return
-        running = Deferred.fromCoroutine(self._answer(peer, request_id, label, handler, request))
+        running = Deferred.fromCoroutine(self._answer(peer, request_id, served.label, served.handler, request))
         if not running.called:
             self._in_progress.add(running)
             running.addBoth(self._ended, running)
 
     @staticmethod
-    def _decode(method: rpc.Method, parts: list[bytes]) -> tuple[rpc.Value, int]:
+    def _decode(kind: type[rpc.Value], parts: list[bytes]) -> tuple[rpc.Value, int]:
         if len(parts) != 5 or len(parts[3]) != _BUDGET.size:
             raise BadRequest("a request is four parts, its budget four bytes")
         try:
-            request = rpc.load(rpc.SIGNATURES[method].request, parts[4])
+            request = rpc.load(kind, parts[4])
         except msgspec.DecodeError as error:
             raise BadRequest(f"body: {error}") from None
         return request, _BUDGET.unpack(parts[3])[0]
