@@ -6,6 +6,8 @@ from enum import Enum
 class State(Enum):
     """Where in its life a session is."""
 
+    __hash__ = object.__hash__  # an Enum's own is a function in Python
+
     HANDSHAKE = 1  # accepted; only op 7 is heard
     AUTHENTICATING = 2  # logic is asked; what comes waits
     RESUMING = 3  # version 2: delivery sees it, behind a cork, while its timelines are looked up; what comes waits
@@ -16,6 +18,8 @@ class State(Enum):
 
 class Event(Enum):
     """What moves it."""
+
+    __hash__ = object.__hash__  # as above
 
     AUTH = 1  # a good op 7
     ENTER = 2  # version 2: logic knows who it is, and its rooms are hosted

@@ -248,6 +248,8 @@ class Attendances(Value, frozen=True, gc=True):
 class Kind(Enum):
     """What an item of a batch is for."""
 
+    __hash__ = object.__hash__  # an Enum's own is a function in Python
+
     KEYS = 1
     ROOM = 2
     ALL = 3
@@ -316,6 +318,8 @@ class Signature(NamedTuple):
 @unique
 class Method(Enum):
     """Every RPC method. The value is its name on the wire."""
+
+    __hash__ = object.__hash__  # an Enum's own is a function in Python
 
     CONNECT = b"connect"
     DISCONNECT = b"disconnect"
