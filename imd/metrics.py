@@ -2,8 +2,22 @@
 
 from bisect import bisect_left
 from collections import Counter as Amounts
-from collections import defaultdict
 from collections.abc import Callable, Iterable
+
+
+class _Sums(dict[tuple[str, ...], float]):
+    """Label values -> sum, which begins at zero."""
+
+    __slots__ = ("_count",)
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count  # of labels
+
+    def __missing__(self, values: tuple[str, ...]) -> float:
+        """Here alone, and so once for each, it is asked whether they are as many as the labels."""
+        assert len(values) == self._count, values
+        return 0
 
 
 class Counter:
@@ -16,13 +30,12 @@ class Counter:
         self.name = name  # with its unit, without ``_total``
         self.help = help
         self.labels = labels
-        self.values: defaultdict[tuple[str, ...], float] = defaultdict(float)
+        self.values = _Sums(len(labels))
         if not labels:
             self.values[()] = 0
 
     def add(self, amount: float = 1, *values: str) -> None:
         """Count ``amount`` for these label values, given in the order of ``labels``."""
-        assert len(values) == len(self.labels), (self.name, values)
         self.values[values] += amount
 
     def add_each(self, many: Iterable[tuple[str, ...]]) -> None:
@@ -44,8 +57,9 @@ class PairCounter(Counter):
 
     def add(self, amount: float = 1, *values: str) -> None:
         """See :meth:`Counter.add`."""
-        assert len(values) == len(self.labels), (self.name, values)
-        self.values[values] = self.values.pop(values, 0) + amount  # last in order
+        amount += self.values[values]
+        self.values.pop(values, None)
+        self.values[values] = amount  # last in order
         if len(self.values) > self.bound:
             earlier = ("earlier",) * len(values)
             oldest = next(key for key in self.values if key != earlier)
@@ -91,9 +105,9 @@ class Histogram:
 
     def observe(self, figure: float, *values: str) -> None:
         """Count one figure."""
-        assert len(values) == len(self.labels), (self.name, values)
         counts = self.values.get(values)
         if counts is None:
+            assert len(values) == len(self.labels), (self.name, values)
             counts = self.values[values] = [0.0] * (len(self.bounds) + 2)
         counts[bisect_left(self.bounds, figure)] += 1
         counts[-1] += figure

@@ -42,13 +42,14 @@ class Fanout:
             self._traced(load, channels, tally, ending)
         else:
             self._spread(load, channels, tally, ending)
-        self._end_all(ending)
+        if ending:
+            self._end_all(ending)
 
     def hand(self, load: Load, channel: Channel) -> Drop | None:
         """To one that wants it, of version 1; None when done, else why not. Never raises."""
         ending: Ending = []
         drop = self._give(channel, load, ending)
-        if drop is not None:
+        if ending:
             self._end_all(ending)
         return drop
 
@@ -67,7 +68,8 @@ class Fanout:
             _, newer = squad.ranks(self._arm)  # again: whoever did not take all of it has stirred them
             if newer:
                 self._fire_newer(load, newer, tally, ending)
-        self._end_all(ending)
+        if ending:
+            self._end_all(ending)
 
     def _fire(self, load: Load, rank: Rank, tally: Tally, ending: Ending) -> None:
         """Straight to the sockets of those that are ready; to the others one by one."""
@@ -76,7 +78,8 @@ class Fanout:
         for channel, rest in rank.fire(load):
             faults += not self._finish(channel, rest, ending)
         tally.add(Fate.DELIVERED, ready - faults)
-        tally.add(Drop.FAULT, faults)
+        if faults:
+            tally.add(Drop.FAULT, faults)
         for channel in rank.others:
             tally.add(self._give(channel, load, ending) or Fate.DELIVERED)
 
