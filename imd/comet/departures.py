@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Collection
 
-from twisted.internet.defer import Deferred, DeferredLock, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.logger import Logger
 
 from imd.comet.channel import Channel
 from imd.comet.directory import Directory
+from imd.comet.turns import Turns
 from imd.comet.work import Work
 from imd.errors import ImdError
 from imd.interfaces import LogicClient
@@ -19,11 +20,11 @@ AT_ONCE = 200  # requests under way; a comet that stops has 15,000 to tell
 class _Entering:
     """Handshakes under way with one key."""
 
-    __slots__ = ("count", "kicked", "owed", "turn")
+    __slots__ = ("count", "kicked", "owed", "turns")
 
     def __init__(self) -> None:
         self.count = 0
-        self.turn = DeferredLock()
+        self.turns = Turns()
         self.kicked: int | None = None  # the code of a kick that came meanwhile, when no channel had the key
         self.owed: set[int] = set()  # members whose connection with this key ended meanwhile
 
@@ -37,7 +38,7 @@ class Departures:
     - While a handshake with the key is under way, an end waits for it (``enter`` ... ``left``): if it comes to nothing,
       presence is told then.
     - While a ``disconnect`` is under way, a handshake waits for it (``settle``).
-    - Handshakes with one key go one after the other (``turn``): whoever presence named last must be admitted last.
+    - Handshakes with one key go one after the other (``turns``): whoever presence named last must be admitted last.
     - A channel with the key is here: nothing is told. Its own end will be.
     - A renewal that lists the key is under way (``pin``): the end is told after it, for a renewal enters what is missing. A
       handshake waits for it too (``settle``), and none lists a key with a handshake (``entering``): it names the member of the
@@ -106,9 +107,9 @@ class Departures:
         """A handshake with this key begins. :meth:`left` must follow, once."""
         self._entering.setdefault(key, _Entering()).count += 1
 
-    def turn(self, key: str) -> DeferredLock:
-        """Between ``enter`` and ``left``: to be held from before the ``connect`` until the client is in, or is not."""
-        return self._entering[key].turn
+    def turns(self, key: str) -> Turns:
+        """Between ``enter`` and ``left``: one is to be held from before the ``connect`` until the client is in, or is not."""
+        return self._entering[key].turns
 
     async def settle(self, key: str) -> None:
         """When it returns, neither a ``disconnect`` of this key is under way nor a renewal that lists it. Between ``enter`` and

@@ -54,7 +54,7 @@ class Handshake:
         edge.departures.enter(key)
         mid: int | None = None  # as presence may name the connection; None = it does not, or should
         try:
-            async with edge.departures.turn(key):
+            async with edge.departures.turns(key):
                 await edge.departures.settle(key)
                 if not self._waited_for():
                     return
