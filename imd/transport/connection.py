@@ -86,7 +86,6 @@ class ClientConnection:
     def makeConnection(self, transport: ITransport) -> None:
         stream = self._stream = cast(Stream, transport)
         self.address = address_of(stream)
-        stream.setTcpNoDelay(True)
         stream.registerProducer(self, True)
         self._session = self._settings.accept(self)
         if self._session is None:

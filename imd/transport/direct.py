@@ -5,7 +5,8 @@ installed.
 """
 
 from collections.abc import Iterable
-from socket import socket
+from errno import ENOBUFS, EWOULDBLOCK
+from socket import IPPROTO_TCP, TCP_NODELAY, socket
 from typing import Any, cast
 
 from twisted.internet import tcp
@@ -69,13 +70,14 @@ class DirectServer(tcp.Server):
     def write(self, data: bytes) -> None:
         """Send what the kernel takes, queue the rest."""
         if self.connected and not self._must_queue():
-            sent = self.writeSomeData(data)
-            if isinstance(sent, int):
-                if sent == len(data):
-                    return
-                data = data[sent:]
-            else:
-                self._broken = True
+            try:
+                sent = self.socket.send(data)
+            except OSError as error:
+                sent = 0
+                self._broken = error.errno not in (EWOULDBLOCK, ENOBUFS)
+            if sent == len(data):
+                return
+            data = data[sent:]
         self._make_buffer()
         super().write(data)
 
@@ -103,10 +105,16 @@ class DirectServer(tcp.Server):
 
 
 def send_directly(port: IListeningPort) -> None:
-    """What ``port`` accepts from now on are :class:`DirectServer` connections, under TLS too. A port of another kind than TCP
-    stays as it is."""
+    """What ``port`` accepts from now on are :class:`DirectServer` connections without Nagle's delay, under TLS too. Its
+    factory is not told addresses. A port of another kind than TCP stays as it is."""
     if isinstance(port, tcp.Port):
         port.transport = DirectServer
+        port.socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # whatever it accepts has that from it
+        cast(Any, port)._buildAddr = _no_address
+
+
+def _no_address(address: object) -> None:
+    """Twisted's own takes 4 µs for one that nobody asks for."""
 
 
 def sink_of(stream: Stream | None) -> Sink | None:

@@ -2,14 +2,14 @@
 
 from typing import Any, Protocol
 
-from twisted.internet.address import IPv4Address, IPv6Address
-
 
 class Stream(Protocol):
     """Twisted's TCP ``Server`` and ``Client``, and its TLS layer over them.
 
     Its own interfaces do not say it: none has both the half-close and the producer, and the TLS layer forwards by name.
     """
+
+    hostname: Any  # of what was accepted: a str, the peer's IP
 
     def write(self, data: bytes) -> None: ...
     def loseConnection(self) -> None: ...
@@ -25,6 +25,5 @@ class Stream(Protocol):
 
 def address_of(stream: Stream) -> str:
     """The peer's IP; an IPv4 one that came through a dual-stack socket looks like any other IPv4 one."""
-    peer = stream.getPeer()
-    assert isinstance(peer, IPv4Address | IPv6Address)
-    return peer.host.removeprefix("::ffff:") if "." in peer.host else peer.host
+    host: str = stream.hostname
+    return host.removeprefix("::ffff:") if "." in host else host

@@ -64,6 +64,8 @@ class WebSocketConnection(ClientConnection):
     def _packets(self, data: bytes) -> Iterator[Packet]:
         if self._stage is _Stage.ASKING:
             data = self._ask(data)
+            if not data:
+                return
         decoder = self._decoder or FrameDecoder(HEADER_BYTES + self._settings.max_body_bytes)
         for opcode, payload in decoder.feed(data):
             if opcode is Opcode.BINARY:

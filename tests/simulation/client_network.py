@@ -3,7 +3,6 @@
 from errno import EBADF
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IAddress
 from twisted.python.failure import Failure
@@ -180,11 +179,9 @@ class Stream:
     def resumeProducing(self) -> None:
         """Comet does not ask for it."""
 
-    def setTcpNoDelay(self, enabled: bool) -> None:
-        """Nothing to do."""
-
-    def getPeer(self) -> IPv4Address:
-        return IPv4Address("TCP", self._visit.address, 1)
+    @property
+    def hostname(self) -> str:
+        return self._visit.address
 
     def _lose(self, error: Exception) -> None:
         if not self._lost:

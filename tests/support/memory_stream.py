@@ -9,6 +9,7 @@ class MemoryStream(StringTransport):
 
     def __init__(self, host: str = "192.0.2.7") -> None:
         super().__init__(peerAddress=IPv4Address("TCP", host, 40000))
+        self.hostname = host
         self.half_closed = False  # ``loseWriteConnection`` was called
         self.no_delay = False
 

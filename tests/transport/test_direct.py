@@ -1,18 +1,18 @@
 """Straight to the socket: real sockets, most of them with a reactor that works by hand."""
 
+import errno
 import random
 import select
 import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet import abstract, tcp
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.main import CONNECTION_LOST
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
@@ -243,6 +243,25 @@ class DirectServerTests(PairTestCase):
         assert self.protocol.reason is not None
         self.assertTrue(self.protocol.reason.check(ConnectionLost))
         self.assertEqual(self.protocol.said, ["pause", "pause", "stop"])
+
+    def test_no_memory(self) -> None:
+        """A kernel without memory for it is a full one."""
+
+        class Exhausted:
+            def send(self, data: bytes) -> int:
+                raise OSError(errno.ENOBUFS, "no buffer space")
+
+            def fileno(self) -> int:
+                return descriptor
+
+        transport: Any = self.transport
+        real = transport.socket
+        descriptor: int = real.fileno()
+        transport.socket = Exhausted()
+        transport.write(b"abc")
+        transport.socket = real
+        self.assertEqual((self.protocol.said, self.protocol.reason), (["pause"], None))
+        self.assert_comes(b"abc")
 
     def test_reset_is_no_goodbye(self) -> None:
         """The failed send took the error; who reads the end first knows it all the same. So with a send past the transport."""
@@ -585,27 +604,39 @@ class TwistedTests(PairTestCase):
         self.assertIn("_isSendBufferFull", vars(abstract.FileDescriptor))
         self.assertIs(tcp.Port.transport, tcp.Server)
 
-    def test_send_errors(self) -> None:
-        """``writeSomeData`` answers how much, 0 for a full kernel, and an exception for a broken connection."""
-        transport = self.pair.transport
-        while transport.writeSomeData(b"x" * 5000):
-            pass
-        self.assertEqual(transport.writeSomeData(b"x"), 0)
-        self.pair.reset()
-        self.assertIs(transport.writeSomeData(b"x"), CONNECTION_LOST)
 
-
-class PortTests(SynchronousTestCase):
+class PortTests(TestCase):
     """Which connections are direct."""
 
-    def test_send_directly(self) -> None:
-        """Those of a TCP port that was told so; another kind of port stays as it is."""
-        reactor: Any = MemoryReactorClock()
-        port = tcp.Port(0, Factory(), reactor=reactor)
+    async def test_send_directly(self) -> None:
+        """Those of a TCP port that was told so, without delay and without addresses for its factory."""
+        told: list[object] = []
+        made: Deferred[Any] = Deferred()
+
+        class Made(Protocol):
+            def connectionMade(self) -> None:
+                made.callback(self.transport)
+
+        class Told(Factory):
+            protocol = Made
+
+            def buildProtocol(self, addr: Any) -> Any:
+                told.append(addr)
+                return super().buildProtocol(addr)
+
+        port = reactor.listenTCP(0, Told(), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
         send_directly(port)
-        self.assertIs(port.transport, DirectServer)
-        other: Any = object()
-        send_directly(other)
+        with socket.create_connection(("127.0.0.1", port.getHost().port)):
+            transport = await made
+            self.assertIs(type(transport), DirectServer)
+            self.assertTrue(transport.getTcpNoDelay())
+            self.assertEqual((told, transport.hostname), ([None], "127.0.0.1"))
+            transport.abortConnection()
+
+    def test_another_kind_of_port(self) -> None:
+        """Stays as it is."""
+        send_directly(cast(Any, object()))
 
     def test_sink(self) -> None:
         """Only a direct connection has one, and not under TLS."""

@@ -50,10 +50,9 @@ class TcpConnectionTests(SynchronousTestCase):
         return self.admission.sessions[0]
 
     def test_accept(self) -> None:
-        """A session sees a bare TCP connection with the peer's address; packets leave without delay."""
+        """A session sees a bare TCP connection with the peer's address."""
         connection = self.session.connection
         self.assertEqual((connection.transport, connection.framed, connection.address), ("tcp", False, "192.0.2.7"))
-        self.assertTrue(self.stream.no_delay)
 
     def test_packets_cut_anywhere(self) -> None:
         """Two packets arrive the same, wherever the stream is cut."""

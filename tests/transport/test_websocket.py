@@ -96,7 +96,6 @@ class UpgradeTests(WebSocketTestCase):
         """The session is there at once, with the peer's address: its timer covers the upgrade."""
         connection = self.session.connection
         self.assertEqual((connection.transport, connection.framed, connection.address), ("ws", True, "192.0.2.7"))
-        self.assertTrue(self.stream.no_delay)
         self.lose()
         self.assertEqual(self.session.losses, [CloseReason.PEER_CLOSED])
 
