@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 class Turns:
     """Of those who come with ``async with`` one is inside, the others wait in the order they came.
 
-    Twisted's ``DeferredLock`` is the same by way of Deferreds, though nobody is there: it costs 5 µs, and this a tenth of that.
+    Twisted's ``DeferredLock`` makes two Deferreds and eighteen calls of it, though nobody is there.
     """
 
     __slots__ = ("_taken", "_waiting")

@@ -114,7 +114,7 @@ def send_directly(port: IListeningPort) -> None:
 
 
 def _no_address(address: object) -> None:
-    """Twisted's own takes 4 µs for one that nobody asks for."""
+    """In place of Twisted's own, which makes an object that nobody asks for."""
 
 
 def sink_of(stream: Stream | None) -> Sink | None:
