@@ -40,7 +40,19 @@ class Auth(msgspec.Struct, frozen=True):
     device: str = ""  # what it calls itself; empty = its key
 
 
-_OF_VERSION_1 = Auth.__struct_fields__[:6]
+class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+    """Op 7 of version 1 as nearly all write it: these names, in small letters, and no others."""
+
+    mid: int = 0
+    key: str = ""
+    room_id: str = ""
+    platform: str = ""
+    accepts: tuple[int, ...] = ()
+    token: str = ""
+
+
+_OF_VERSION_1 = _Plain.__struct_fields__
+_read_plain = msgspec.json.Decoder(_Plain).decode
 
 
 class _Standing(msgspec.Struct, frozen=True):
@@ -64,14 +76,9 @@ def decode_auth(body: bytes, version: int = 1) -> Auth:
     ``version`` is the packet's: what only version 2 has is unknown to version 1. Version 2 may write ``mid`` as a decimal
     string too. Raises :class:`ProtocolError` (``BAD_BODY``) naming the field that is wrong.
     """
-    raw = decode_object(body)
-    fields = {name.lower(): value for name, value in raw.items() if value is not None}
-    newer: dict[str, Any] = {}
-    if version >= 2:
-        if "mid" in fields:
-            fields["mid"] = as_id("mid", fields["mid"])
-        newer = _newer(fields)
-    auth = convert(Auth, {name: fields[name] for name in _OF_VERSION_1 if name in fields} | newer)
+    auth = _plain(body) if version < 2 else None
+    if auth is None:
+        auth = _like_go(body, version)
     if auth.mid not in INT64:
         raise bad("mid is not an int64")
     if len(auth.accepts) > MAX_ACCEPTS:
@@ -82,6 +89,27 @@ def decode_auth(body: bytes, version: int = 1) -> Auth:
     limit("room_id", auth.room_id, MAX_ROOM_BYTES)
     limit("platform", auth.platform, MAX_PLATFORM_BYTES)
     return auth
+
+
+def _plain(body: bytes) -> Auth | None:
+    """In a third of the time, what :func:`_like_go` makes of nearly all bodies; None for the others, the bad ones too."""
+    try:
+        found = _read_plain(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return Auth(found.mid, found.key, found.room_id, found.platform, found.accepts, found.token)
+
+
+def _like_go(body: bytes, version: int) -> Auth:
+    """Shapes, and the limits of what version 2 adds."""
+    raw = decode_object(body)
+    fields = {name.lower(): value for name, value in raw.items() if value is not None}
+    newer: dict[str, Any] = {}
+    if version >= 2:
+        if "mid" in fields:
+            fields["mid"] = as_id("mid", fields["mid"])
+        newer = _newer(fields)
+    return convert(Auth, {name: fields[name] for name in _OF_VERSION_1 if name in fields} | newer)
 
 
 def _newer(fields: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+import imd.protocol.body as body_module
 from imd.errors import ProtocolError
 from imd.protocol.body import (
     MAX_ACCEPTS,
@@ -27,6 +28,21 @@ from tests.protocol.body_case import BodyTestCase, dump, garbage
 
 _NAMES = ("mid", "key", "room_id", "platform", "accepts", "token", "MID")
 _NEWER = ("rooms", "resume", "device", "mid", "seq", "epoch")
+
+
+def _plain_auths() -> st.SearchStrategy[dict[str, object]]:
+    """Good bodies of version 1, but for the sizes."""
+    return st.fixed_dictionaries(
+        {},
+        optional={
+            "mid": st.integers(),
+            "key": st.text(),
+            "room_id": st.text(),
+            "platform": st.text(),
+            "accepts": st.lists(st.integers()),
+            "token": st.text(),
+        },
+    )
 
 
 class AuthTests(BodyTestCase):
@@ -79,6 +95,21 @@ class AuthTests(BodyTestCase):
             self.assert_bad(decode_auth, body)
         self.assert_bad(decode_auth, b'{"key": "\\ud800"}')
         self.assert_bad(decode_auth, b'{"key": "\xff"}')
+
+    @given(garbage(*_NAMES) | _plain_auths().map(dump))
+    def test_the_short_way_is_the_long_one(self, body: bytes) -> None:
+        """What is read at once is what Go's rules would make of it."""
+        plain = body_module._plain(body)
+        if plain is not None:
+            self.assertEqual(plain, body_module._like_go(body, 1))
+
+    def test_what_goes_the_short_way(self) -> None:
+        """That it is taken at all."""
+        self.assertIsNotNone(
+            body_module._plain(b'{"mid":123, "room_id":"live://1000", "platform":"web", "accepts":[1000]}')
+        )
+        for body in (b'{"MID": 5}', b'{"key": null}', b'{"rooms": []}', b'{"mid": 5.0}', b"[", b"\xff"):
+            self.assertIsNone(body_module._plain(body))
 
     @given(garbage(*_NAMES))
     def test_garbage(self, body: bytes) -> None:
