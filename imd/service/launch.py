@@ -15,6 +15,7 @@ from imd.service.lifeline import Lifeline
 from imd.service.notify import Notifier, is_supervised
 from imd.service.options import Options
 from imd.service.process import Process, bind, process
+from imd.service.quick_poll import poll_quickly
 from imd.service.steady_clock import use_steady_clock
 from imd.service.stop_signal import StopSignal
 
@@ -34,6 +35,7 @@ def launch(options: Options, build: Build) -> Daemon:
     from twisted.internet import reactor  # here, not above: importing it installs it
 
     use_steady_clock(reactor)
+    poll_quickly(reactor)
     settings, role = options.settings, options.role
     try:
         observer = options.observer()

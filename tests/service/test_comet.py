@@ -14,7 +14,7 @@ from imd.service.daemon import Daemon, Part
 from imd.service.logic import logic_parts
 from imd.service.storage import Storage, storage
 from tests.support.composition_case import CompositionCase
-from tests.support.reactor import eventually, reactor
+from tests.support.reactor import eventually, reactor, unlaunch
 
 TCP = "tcp://127.0.0.1:*"
 
@@ -30,7 +30,7 @@ class OptionsTests(SynchronousTestCase):
         parent = UsageOptions()
         parent.update({"nodaemon": 1})
         options.parent = parent
-        self.addCleanup(lambda: vars(reactor).pop("seconds", None))  # other tests' timers go by the date
+        self.addCleanup(unlaunch)
         return makeService(options)
 
     def test_refused(self) -> None:

@@ -13,7 +13,7 @@ from imd.service.daemon import Daemon, Part
 from imd.service.launch import COMET_CYCLES, launch
 from imd.service.options import Options
 from imd.service.process import Process
-from tests.support.reactor import eventually, reactor
+from tests.support.reactor import eventually, unlaunch
 
 
 class JobOptions(Options):
@@ -37,7 +37,7 @@ class LaunchTests(TestCase):
         parent = UsageOptions()
         parent.update({"nodaemon": 1})
         options.parent = parent
-        self.addCleanup(lambda: vars(reactor).pop("seconds", None))  # other tests' timers go by the date
+        self.addCleanup(unlaunch)
         return launch(options, build or (lambda process: process.parts()))
 
     def test_address_in_use(self) -> None:

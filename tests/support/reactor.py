@@ -15,3 +15,9 @@ async def eventually(holds: Callable[[], bool], seconds: float = 15.0) -> None:
     while not holds():
         assert reactor.seconds() < deadline, f"it did not come true within {seconds:g} s"
         await deferLater(reactor, 0.01)
+
+
+def unlaunch() -> None:
+    """What :func:`imd.service.launch.launch` has done to the tests' reactor is undone: others' timers go by the date."""
+    for name in ("seconds", "doIteration"):
+        vars(reactor).pop(name, None)
