@@ -19,7 +19,7 @@
 #if defined(IORING_SETUP_DEFER_TASKRUN) && defined(__NR_io_uring_setup)
 
 enum {
-    ENTRIES = 512, /* sends by one system call; more gain nothing (docs/decisions/0019) */
+    ENTRIES = 128, /* sends by one system call; more gain nothing (docs/decisions/0019) */
     UNKNOWN = -1,
 };
 

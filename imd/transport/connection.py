@@ -1,9 +1,9 @@
 """What a client's connection is on any transport: a Connection for its session, a protocol and a producer for Twisted."""
 
 from collections.abc import Iterator
-from typing import Protocol, cast
+from typing import Any, Protocol
 
-from twisted.internet.interfaces import IProtocol, IPushProducer, ITransport
+from twisted.internet.interfaces import IProtocol, IPushProducer
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -83,8 +83,9 @@ class ClientConnection:
 
     # --- what Twisted says
 
-    def makeConnection(self, transport: ITransport) -> None:
-        stream = self._stream = cast(Stream, transport)
+    def makeConnection(self, transport: Any) -> None:
+        stream: Stream = transport
+        self._stream = stream
         self.address = address_of(stream)
         stream.registerProducer(self, True)
         self._session = self._settings.accept(self)

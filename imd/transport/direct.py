@@ -120,7 +120,8 @@ def _no_address(address: object) -> None:
 def sink_of(stream: Stream | None) -> Sink | None:
     """The socket, for a streaming producer of the stream while it is not paused; None when the stream wants all bytes
     itself: a TLS layer, a transport of another kind, or one that has lost its connection."""
-    if isinstance(stream, DirectServer) and not cast(Any, stream).TLS:
+    server: Any = stream
+    if isinstance(stream, DirectServer) and not server.TLS:
         sink: Sink | None = getattr(stream, "socket", None)  # deleted with the loss
         return sink
     return None

@@ -116,7 +116,8 @@ class ZmqSocket:
         return parts
 
     def _readable(self) -> bool:
-        return bool(cast(int, self._socket.getsockopt(_EVENTS)) & _READABLE)
+        events: Any = self._socket.getsockopt(_EVENTS)  # no cast: that is a call
+        return bool(events & _READABLE)
 
     def fileno(self) -> int:
         """For the reactor."""
