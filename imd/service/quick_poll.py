@@ -6,6 +6,8 @@ from typing import Any
 from twisted.internet.epollreactor import EPollReactor
 from twisted.logger import Logger
 
+TURN_EVENTS = 512  # called in one turn at most: the kernel keeps the others, and gives whoever waits longest first
+
 _log = Logger()
 
 
@@ -24,7 +26,7 @@ def _turn(reactor: Any, timeout: float | None) -> None:
     """As ``EPollReactor.doPoll``: wait up to ``timeout`` seconds, None = for ever, then call what is ready."""
     selectables = reactor._selectables
     do = reactor._doReadOrWrite
-    for descriptor, event in reactor._poller.poll(timeout, max(1, len(selectables))):
+    for descriptor, event in reactor._poller.poll(timeout, TURN_EVENTS):
         selectable = selectables.get(descriptor)  # None: one of those before it has closed it
         if selectable is not None:
             try:
