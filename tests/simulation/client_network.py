@@ -92,7 +92,7 @@ class Stream:
         self._socket = Socket(factory.descriptors, self)
         self._wrapped = self._chance.random() < WRAPPED
         self._protocol: TcpConnection = factory.buildProtocol(None)
-        self._protocol.makeConnection(self)  # type: ignore[arg-type]  # it has what comet uses of ITransport
+        self._protocol.makeConnection(self)
 
     # --- the comet's end
 
