@@ -43,16 +43,18 @@ help:
 run: $(VENV)/.installed
 	@exec $(VENV)/bin/twistd --nodaemon --pidfile= imd $(ARGS)
 
-# Clusters of real processes, servers that die and return, and benchmarks, which tell whether the machine is quiet: one at a time.
-# The others share its cores.
-ALONE = tests/system tests/backend tests/benchmarks
+# Clusters of real processes, and benchmarks, which tell whether the machine is quiet: one at a time. Servers that die and return
+# are mostly waited for: two at a time. The others share the cores.
+ALONE = tests/system tests/benchmarks
+IN_TWOS = tests/backend
 
 test: $(VENV)/.installed-dev test-needs
 ifneq ($(ARGS),)
 	$(VENV)/bin/python -m pytest $(ARGS)
 else
 	@status=0; set -x; \
-	$(VENV)/bin/python -m pytest --numprocesses auto $(ALONE:%=--ignore %) || status=1; \
+	$(VENV)/bin/python -m pytest --numprocesses auto $(patsubst %,--ignore %,$(ALONE) $(IN_TWOS)) || status=1; \
+	$(VENV)/bin/python -m pytest --numprocesses 2 $(IN_TWOS) || status=1; \
 	$(VENV)/bin/python -m pytest $(ALONE) || status=1; \
 	{ set +x; } 2>/dev/null; exit $$status
 endif
