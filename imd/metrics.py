@@ -2,7 +2,7 @@
 
 from bisect import bisect_left
 from collections import Counter as Amounts
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 
 class _Sums(dict[tuple[str, ...], float]):
@@ -38,8 +38,11 @@ class Counter:
         """Count ``amount`` for these label values, given in the order of ``labels``."""
         self.values[values] += amount
 
-    def add_each(self, many: Iterable[tuple[str, ...]]) -> None:
+    def add_each(self, many: Sequence[tuple[str, ...]]) -> None:
         """Count one for each of these label values: :meth:`add` for many at once."""
+        if len(many) == 1:  # sorting takes ten times as long
+            self.add(1, *many[0])
+            return
         for values, amount in Amounts(many).items():
             self.add(amount, *values)
 

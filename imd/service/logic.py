@@ -122,7 +122,9 @@ def logic_parts(process: Process, registry: Registry, stored: Storage, ids: IdMa
     if "logic.http" in process.sockets:
         fates = Fates(traces=stored.traces, timelines=stored.timelines)
         site = _site(process, pusher, fates, online, nodes)
-        http = Listener(process.sockets["logic.http"], reactor=process.reactor, factory=site, drain=site.stop)
+        http = Listener(
+            process.sockets["logic.http"], reactor=process.reactor, factory=site, direct=True, drain=site.stop
+        )
         listeners.append(Part("logic.http", http))
     return [
         *([Part("token keys", ring)] if ring else []),

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from inspect import isawaitable
 from ipaddress import ip_address
 from secrets import token_hex
 from urllib.parse import SplitResult, urlsplit
@@ -57,7 +56,7 @@ class HttpSite(ServerFactory):
         self.max_body_bytes = max_body_bytes
         self.receive_seconds = receive_seconds  # from a request's first byte to its last
         self.idle_seconds = idle_seconds  # without a byte of the next request
-        self._answer_seconds = answer_seconds  # a last fence: what a handler waits for has deadlines of its own
+        self.answer_seconds = answer_seconds  # a last fence: what a handler waits for has deadlines of its own
         self._max_held_bytes = max_held_bytes
         self._max_connections = max_connections
         self._clock = clock
@@ -157,11 +156,9 @@ class HttpSite(ServerFactory):
         try:
             refuse_foreign_origin(request)
             answer = route.handler(request)
-            if isawaitable(answer):
-                return await self._in_time(Deferred.fromCoroutine(answer))
-            return answer
-        except CancelledError:
-            raise
+            return answer if isinstance(answer, Response) else await answer
+        except CancelledError:  # by the channel, and by nobody else
+            return fault_response(DeadlineExceeded(f"no answer within {self.answer_seconds:g} s"), route.fault)
         except ImdError as error:
             return fault_response(error, route.fault)
         except Exception:  # the last rung: whatever it is, the peer gets an answer and we get the traceback
@@ -169,13 +166,6 @@ class HttpSite(ServerFactory):
                 "{method} {path} failed, request {id}", method=route.method, path=route.path, id=request.id
             )
             return fault_response(ImdError(HIDDEN), route.fault, request.id)
-
-    def _in_time(self, answer: Deferred[Response]) -> Deferred[Response]:
-        def late(result: object, seconds: float) -> None:
-            raise DeadlineExceeded(f"no answer within {seconds:g} s")
-
-        # Twisted asks for an IReactorTime; it uses callLater alone, which is what our Clock is made of.
-        return answer.addTimeout(self._answer_seconds, self._clock, late)  # type: ignore[arg-type]  # see above
 
 
 def _allow(methods: dict[str, Route]) -> tuple[tuple[str, str], ...]:

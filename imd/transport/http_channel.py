@@ -4,9 +4,11 @@ Twisted parses; what is added here is what it leaves open: bodies are capped fro
 spools them to disk without a limit), and a request that drips in has a deadline that dripping does not move.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import Enum, unique
+from functools import cache
 from http import HTTPStatus
+from math import inf
 from typing import Any, Protocol, cast
 from urllib.parse import unquote_to_bytes
 
@@ -23,8 +25,8 @@ from imd.transport.stream import Stream
 
 LINGER_SECONDS = 5.0  # how long a refused peer may still send; closing on unread bytes would take the answer with it
 STOP_SECONDS = 3.0  # when the server stops: that a request has left to come in, and a peer to read its last answer
-_LENGTH_DIGITS = 20  # of an announced body: a uint64's
-_METHODS_WITHOUT_BODY = frozenset({204, 304})
+_INT_DIGITS = 4300  # what Python makes a number of
+_STATUSES_WITHOUT_BODY = frozenset({204, 304})
 
 
 class Server(Protocol):
@@ -33,6 +35,7 @@ class Server(Protocol):
     max_body_bytes: int
     receive_seconds: float
     idle_seconds: float
+    answer_seconds: float
 
     def hold(self, size: int) -> bool:
         """Take ``size`` bytes of the memory for bodies (or give back, when negative). False: there is not enough left."""
@@ -77,19 +80,59 @@ class Channel(http.HTTPChannel):
         self.timeOut = site.idle_seconds  # type: ignore[assignment]  # see above
         self.site = site
         self.state = State.IDLE
-        self._clock = clock
-
-    def callLater(self, period: float, func: Callable[[], object]) -> Timer:
-        """Twisted's timeouts, on the clock that was handed in."""
-        return self._clock.callLater(period, func)
+        self.clock = clock
+        self._timer: Timer | None = None  # at the deadline or earlier; None when there was none
+        self._timer_at = inf  # when it goes off
+        self._deadline = 0.0  # on the clock; without meaning while there is no timeout
+        self._addresses: tuple[Any, Any] = (None, None)  # (the peer's, ours); Twisted asks the socket for each request
 
     def connectionMade(self) -> None:
+        stream = cast(Stream, self.transport)
+        self._addresses = (stream.getPeer(), stream.getHost())
         super().connectionMade()
         self.site.opened(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.site.closed(self)
         super().connectionLost(reason)
+        self._stop_timer()
+
+    def getPeer(self) -> Any:
+        return self._addresses[0]
+
+    def getHost(self) -> Any:
+        return self._addresses[1]
+
+    def setTimeout(self, period: float | None) -> float | None:
+        """Twisted's makes, moves or cancels a timer four times a request. This one goes on, and finds that it is early."""
+        before, self.timeOut = self.timeOut, period  # type: ignore[assignment]  # as above
+        if period is not None:
+            self._deadline = self.clock.seconds() + period
+            if self._deadline < self._timer_at:
+                self._set_timer(period)
+        return before
+
+    def _set_timer(self, seconds: float) -> None:
+        self._stop_timer()
+        self._timer = self.clock.callLater(seconds, self._at_deadline)
+        self._timer_at = self._deadline
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._timer_at = inf
+
+    def _at_deadline(self) -> None:
+        self._timer, self._timer_at = None, inf
+        if self.timeOut is None:
+            return
+        left = self._deadline - self.clock.seconds()
+        if left > 0:
+            self._set_timer(left)
+        else:
+            self.timeOut = None
+            self.timeoutConnection()
 
     def resetTimeout(self) -> None:
         """Bytes came (Twisted calls this at every read): only the first of a request start its deadline."""
@@ -97,24 +140,15 @@ class Channel(http.HTTPChannel):
             self.state = State.RECEIVING
             self.setTimeout(self.site.receive_seconds)
 
-    def lineReceived(self, line: bytes) -> None:
-        if self.state is not State.REFUSED:
-            super().lineReceived(line)
-
-    def rawDataReceived(self, data: bytes) -> None:
-        if self.state is not State.REFUSED:
-            super().rawDataReceived(data)
-
     def lineLengthExceeded(self, line: bytes) -> None:
         """Twisted would hang up without a word."""
         if self.state is not State.REFUSED:
             self.refuse(LineTooLong(f"a line of more than {self.MAX_LENGTH} bytes"))
 
     def headerReceived(self, line: bytes) -> bool:
-        """Twisted makes a number of any digits; Python refuses to beyond 4300."""
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length" and len(value.strip()) > _LENGTH_DIGITS:
-            line = name + b": -"  # no number, which it answers as any other
+        """Twisted makes a number of any digits; Python refuses to beyond some."""
+        if len(line) > _INT_DIGITS and line.lower().startswith(b"content-length:"):
+            line = b"Content-Length: -"  # no number, which it answers as any other
         return bool(super().headerReceived(line))
 
     def allHeadersReceived(self) -> None:
@@ -150,7 +184,9 @@ class Channel(http.HTTPChannel):
 
     def timeoutConnection(self) -> None:
         """Twisted would write a log line for each connection that ends like this."""
-        if self.state is State.RECEIVING and self.site.stopping():
+        if self.state is State.ANSWERING:
+            self.requests[0].give_up()
+        elif self.state is State.RECEIVING and self.site.stopping():
             self.refuse(Unavailable("this server is stopping; the request had not come in whole"))
         elif self.state is State.RECEIVING:
             seconds = self.site.receive_seconds
@@ -173,9 +209,10 @@ class Channel(http.HTTPChannel):
     def refuse(self, error: ImdError) -> None:
         """Answer a request that is not complete, and end: what still comes is dropped for a while."""
         self.state = State.REFUSED
+        self.lineReceived = self.rawDataReceived = _drop  # type: ignore[method-assign]  # not asked for every line
         # Twisted's own, and only there while a request comes in; without it the answer has the usual shape.
         target: bytes = getattr(self, "_path", b"")
-        self.write(_raw(self.site.refusal(error, target.decode("latin-1"))))
+        self.write(_message(self.site.refusal(error, target.decode("latin-1")), last=True))
         self.setTimeout(LINGER_SECONDS)
         for exchange in self.requests:
             exchange.release()
@@ -193,6 +230,7 @@ class Exchange(http.Request):
         self._body = bytearray()  # what has come; emptied when it is handed on
         self._held_bytes = 0  # of the site's memory for bodies
         self._lost = False  # nobody is there to read an answer
+        self._serving: Deferred[None]  # from when all of it has come
 
     def gotLength(self, length: int | None) -> None:
         """The channel has judged it; the body stays in memory, which the site bounds."""
@@ -211,13 +249,21 @@ class Exchange(http.Request):
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         self.method, self.uri, self.clientproto = command, path, version
-        Deferred.fromCoroutine(self._serve()).addErrback(self._failed)
+        self._connection.setTimeout(self._site.answer_seconds)
+        self._serving = Deferred.fromCoroutine(self._serve()).addErrback(self._failed)
+
+    def give_up(self) -> None:
+        """The time for an answer is over: what it waits for is cancelled, and the site has an answer for that."""
+        self._serving.cancel()
 
     def connectionLost(self, reason: Failure) -> None:
         """What is under way goes on: a push that was begun has an outcome, even if nobody hears it."""
         self._lost = True
         self.release()
         super().connectionLost(reason)
+        if self._connection.state is State.ANSWERING:
+            timer = self._connection.clock.callLater(self._site.answer_seconds, self.give_up)
+            self._serving.addBoth(lambda _: timer.cancel() if timer.active() else None)
 
     def release(self) -> None:
         """Give the memory of the body back, once."""
@@ -247,17 +293,10 @@ class Exchange(http.Request):
         )
 
     def _send(self, response: Response) -> None:
-        self.setResponseCode(response.status, _reason(response.status).encode())
-        for name, value in response.headers:
-            self.responseHeaders.addRawHeader(name, value)
-        if response.content_type:
-            self.responseHeaders.setRawHeaders("Content-Type", [response.content_type])
-        if response.status not in _METHODS_WITHOUT_BODY:
-            self.responseHeaders.setRawHeaders("Content-Length", [str(len(response.body))])
-        self.responseHeaders.setRawHeaders("X-Content-Type-Options", ["nosniff"])
-        if self._site.stopping():
-            self.responseHeaders.setRawHeaders("Connection", ["close"])
-        self.write(response.body)
+        """In one piece, which the transport can send at once; Twisted would make some twenty of it."""
+        last = not self._connection.persistent or self._site.stopping()
+        self.startedWriting = 1
+        self._connection.write(_message(response, last=last, with_body=self.method != b"HEAD"))
         self.finish()
 
     def _failed(self, failure: Failure) -> None:
@@ -284,17 +323,26 @@ def _host(address: Any) -> str:
     return getattr(address, "host", "")
 
 
-def _reason(status: int) -> str:
-    return HTTPStatus(status).phrase
+def _drop(data: bytes) -> None:
+    """What still comes of a request that was refused."""
 
 
-def _raw(response: Response) -> bytes:
-    """An answer outside of any exchange, the last one on its connection."""
-    headers = (
-        *response.headers,
-        ("Content-Type", response.content_type),
-        ("Content-Length", str(len(response.body))),
-        ("Connection", "close"),
+def _message(response: Response, *, last: bool, with_body: bool = True) -> bytes:
+    """An answer as it is sent; the connection ends after the ``last`` one. Its headers are ours: no peer has a say in them."""
+    head = [_status_line(response.status)]
+    head += [f"{name}: {value}\r\n" for name, value in response.headers]
+    if response.content_type:
+        head.append(f"Content-Type: {response.content_type}\r\n")
+    if response.status not in _STATUSES_WITHOUT_BODY:
+        head.append(f"Content-Length: {len(response.body)}\r\n")
+    head.append(
+        "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+        if last
+        else "X-Content-Type-Options: nosniff\r\n\r\n"
     )
-    lines = [f"HTTP/1.1 {response.status} {_reason(response.status)}", *(f"{name}: {value}" for name, value in headers)]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1") + response.body
+    return "".join(head).encode("latin-1") + (response.body if with_body else b"")
+
+
+@cache
+def _status_line(status: int) -> str:
+    return f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"

@@ -1,7 +1,6 @@
 """The two messages of an HTTP exchange, as handlers see them: values, whole, decoded."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -11,15 +10,14 @@ TEXT = "text/plain; charset=utf-8"
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """A whole request. Its body is within the site's limit; nothing else of it has been judged."""
 
     id: str  # names it in our log and in the answer to a failure
     method: str  # upper case as the peer sent it
     path: str  # percent-decoded, without the query
     query: str = ""  # raw, without the question mark
-    headers: Mapping[str, str] = field(default_factory=dict)  # names in lower case; of a repeated header the first
+    headers: Mapping[str, str] = {}  # names in lower case; of a repeated header the first
     body: bytes = b""
     address: str = ""  # the peer's IP; empty for a unix socket
     local_address: str = ""  # the IP it connected to; empty for a unix socket
@@ -29,8 +27,7 @@ class Request:
         return self.headers.get(name, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A whole answer. Content-Length, and what every answer of the site carries, is added when it is sent."""
 
     status: int = 200

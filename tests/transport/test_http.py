@@ -155,6 +155,25 @@ class DeadlineTests(SynchronousTestCase):
         [answer] = self.wire.answers()
         self.assertEqual((answer.status, answer.json()["error"]["name"]), (504, "deadline_exceeded"))
 
+    def test_late_handler_of_a_client_gone(self) -> None:
+        """One that hangs for nobody is cancelled as well."""
+        self.wire.send(self.request)
+        self.clock.advance(3)
+        self.wire.lose()
+        self.clock.advance(5)
+        self.assertTrue(self.pending.called)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_in_time(self) -> None:
+        """Each request has its whole time, and the connection goes on."""
+        for _ in range(3):
+            self.wire.send(self.request)
+            self.clock.advance(4)
+            pending, self.pending = self.pending, Deferred()
+            pending.callback(Response())
+        self.assertEqual([answer.status for answer in self.wire.answers()], [200, 200, 200])
+        self.assertFalse(self.wire.ended)
+
     def test_client_gone(self) -> None:
         """A client that leaves before the answer changes nothing for the handler, and nothing is logged."""
         self.wire.send(self.request)

@@ -134,6 +134,30 @@ class BodyLimitTests(ChannelCase):
             self.assertTrue(wire.ended, data[:60])
 
 
+class AnswerTests(ChannelCase):
+    def test_in_one_piece(self) -> None:
+        """Head and body leave in one write, so that a transport which sends at once makes one packet of them."""
+        written: list[bytes] = []
+        self.wire.transport.write = written.append  # type: ignore[method-assign]  # to see each
+        self.wire.send(HEAD + b"Content-Length: 2\r\n\r\nxx")
+        self.assertEqual(
+            written,
+            [
+                b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n"
+                b"X-Content-Type-Options: nosniff\r\n\r\n2"
+            ],
+        )
+
+    def test_the_last_one_says_so(self) -> None:
+        """A peer that wants the end, or speaks HTTP/1.0, is told that this was the last answer."""
+        for head in (HEAD + b"Connection: close\r\n", HEAD.replace(b"1.1", b"1.0")):
+            wire = HttpWire(self.site)
+            wire.send(head + b"Content-Length: 0\r\n\r\n")
+            [answer] = wire.answers()
+            self.assertEqual((answer.status, answer.headers["connection"]), (200, "close"))
+            self.assertTrue(wire.ended)
+
+
 class SlowPeerTests(ChannelCase):
     def test_dripping_head(self) -> None:
         """A byte now and then does not keep a request alive beyond its deadline."""
@@ -172,6 +196,18 @@ class SlowPeerTests(ChannelCase):
         self.clock.advance(9)
         self.wire.send(b"Content-Length: 0\r\n\r\n")
         self.assertEqual(self.wire.answers()[0].status, 200)
+
+    def test_one_timer(self) -> None:
+        """A connection has one timer, however many requests it has had; it is early, and goes on."""
+        for _ in range(5):
+            self.wire.send(HEAD + b"Content-Length: 0\r\n\r\n")
+            self.clock.advance(9)
+            self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.assertEqual(len(self.wire.answers()), 5)
+        self.clock.advance(10.5)
+        self.assertFalse(self.wire.ended)
+        self.clock.advance(0.5)
+        self.assertTrue(self.wire.ended)
 
     def test_answer_not_read(self) -> None:
         """A peer that asked for the end and does not read its last answer is cut off."""
