@@ -12,7 +12,7 @@ from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from imd.backend.redis_connection import Argument, RedisConnection
+from imd.backend.redis_connection import Argument, RedisConnection, Send, buffered
 from imd.backend.redis_connector import RedisConnector
 from imd.backend.redis_refusal import RedisRefusal
 from imd.backend.redis_script import RedisScript
@@ -34,10 +34,10 @@ class RedisLink:
     Not a ClientService: that would say each attempt in the log; here each change of state is one line.
     """
 
-    def __init__(self, *, settings: RedisSettings, reactor: Any) -> None:
+    def __init__(self, *, settings: RedisSettings, reactor: Any, send: Send = buffered) -> None:
         self._settings = settings
         self._reactor = reactor  # connections, timers and name resolution
-        self._connector = RedisConnector(settings=settings, reactor=reactor)
+        self._connector = RedisConnector(settings=settings, reactor=reactor, send=send)
         self._connections: list[RedisConnection] = []  # ready for calls
         self._blocking: set[RedisConnection] = set()  # each is somebody's own
         self._wanted = False  # from open() to close()

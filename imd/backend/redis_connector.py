@@ -21,7 +21,7 @@ from twisted.internet.ssl import Certificate, PrivateCertificate, optionsForClie
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from imd.backend.redis_connection import RedisConnection
+from imd.backend.redis_connection import RedisConnection, Send, buffered
 from imd.backend.redis_settings import RedisSettings
 from imd.errors import Unavailable
 
@@ -32,10 +32,11 @@ class RedisConnector:
     With Sentinels, each connection begins with asking one of them who the master is, and ends unless that server agrees.
     """
 
-    __slots__ = ("_reactor", "_sentinels", "_settings")
+    __slots__ = ("_reactor", "_send", "_sentinels", "_settings")
 
-    def __init__(self, *, settings: RedisSettings, reactor: Any) -> None:
+    def __init__(self, *, settings: RedisSettings, reactor: Any, send: Send = buffered) -> None:
         self._settings = settings
+        self._send = send
         self._reactor = reactor  # IReactorTCP, IReactorUNIX, IReactorTime, IReactorPluggableNameResolver
         self._sentinels = deque(settings.sentinels)  # whoever answered last comes first
 
@@ -127,7 +128,9 @@ class RedisConnector:
 
     def _factory(self, label: str, host: str) -> "_ConnectionFactory":
         verify = _Verifier(host) if self._settings.tls else None
-        return _ConnectionFactory(lambda: RedisConnection(label=label, clock=self._reactor, verify=verify))
+        return _ConnectionFactory(
+            lambda: RedisConnection(label=label, clock=self._reactor, verify=verify, send=self._send)
+        )
 
     def _endpoint(self, host: str, port: int, path: str) -> IStreamClientEndpoint:
         settings = self._settings

@@ -19,6 +19,7 @@ from imd.service.daemon import Part
 from imd.service.message_store import message_store
 from imd.service.named_file import read_secret
 from imd.service.process import Process
+from imd.transport.direct import send_now
 
 
 class Storage(NamedTuple):
@@ -41,7 +42,7 @@ def storage(process: Process, witness: Witness | None = None) -> Storage:
     settings = process.settings
     link = None
     if "redis" in (settings.broker.backend, settings.presence.backend):
-        link = RedisLink(settings=_redis(settings.redis), reactor=process.reactor)
+        link = RedisLink(settings=_redis(settings.redis), reactor=process.reactor, send=send_now)
     messages = message_store(process, link, witness)
     leases, presence, rooms = _presence(process, link)
     products = (Part("redis", link),) if link is not None else ()

@@ -1,10 +1,11 @@
-"""Direct: a TCP transport that sends at once, and queues only what the kernel refuses.
+"""Direct: transports that send at once, and queue only what the kernel refuses.
 
 The one file that names what Twisted keeps private; tests/transport/test_direct.py holds it against the Twisted that is
 installed.
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from errno import ENOBUFS, EWOULDBLOCK
 from socket import IPPROTO_TCP, TCP_NODELAY, socket
 from typing import Any, cast
@@ -69,7 +70,7 @@ class DirectServer(tcp.Server):
 
     def write(self, data: bytes) -> None:
         """Send what the kernel takes, queue the rest."""
-        if self.connected and not self._must_queue():
+        if self.connected and not _must_queue(self):
             try:
                 sent = self.socket.send(data)
             except OSError as error:
@@ -89,10 +90,6 @@ class DirectServer(tcp.Server):
     def _make_buffer(self) -> None:
         if not self._tempDataBuffer:
             self._tempDataBuffer = []
-
-    def _must_queue(self) -> bool:
-        """Something waits already, TLS or nobody wants it, or it was aborted."""
-        return bool(self._tempDataBuffer or self.dataBuffer or self.TLS or self._writeDisconnected or self._aborting)
 
     def _isSendBufferFull(self) -> bool:
         """Asked after something was queued; a producer is paused if so. Twisted's own waits for 64 KiB, which would be beside
@@ -115,6 +112,31 @@ def send_directly(port: IListeningPort) -> None:
 
 def _no_address(address: object) -> None:
     """In place of Twisted's own, which makes an object that nobody asks for."""
+
+
+def send_now(stream: Stream, data: bytes) -> None:
+    """What the ``write`` of any stream does, but at once where nothing waits before: of a TCP or a Unix socket without TLS.
+
+    A send takes the error of a broken socket along: its loss may look like an end in good order.
+    """
+    transport: Any = stream
+    if isinstance(transport, tcp.Connection) and transport.connected and not _must_queue(transport):
+        with suppress(OSError):  # a full socket, or a broken one: queued, and the reactor finds out which
+            data = data[transport.socket.send(data) :]
+        if not data:
+            return
+    stream.write(data)
+
+
+def _must_queue(transport: Any) -> bool:
+    """Something waits already, TLS or nobody wants it, or it was aborted."""
+    return bool(
+        transport._tempDataBuffer
+        or transport.dataBuffer
+        or transport.TLS
+        or transport._writeDisconnected
+        or transport._aborting
+    )
 
 
 def sink_of(stream: Stream | None) -> Sink | None:

@@ -18,8 +18,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http
 
+from imd.alarm import Alarm
 from imd.errors import BodyTooLarge, ImdError, LineTooLong, Overloaded, RequestTooSlow, Unavailable
-from imd.interfaces import Clock, Timer
+from imd.interfaces import Clock
 from imd.transport.http_message import Request, Response
 from imd.transport.stream import Stream
 
@@ -81,9 +82,7 @@ class Channel(http.HTTPChannel):
         self.site = site
         self.state = State.IDLE
         self.clock = clock
-        self._timer: Timer | None = None  # at the deadline or earlier; None when there was none
-        self._timer_at = inf  # when it goes off
-        self._deadline = 0.0  # on the clock; without meaning while there is no timeout
+        self._alarm = Alarm(clock, self._time_out)
         self._addresses: tuple[Any, Any] = (None, None)  # (the peer's, ours); Twisted asks the socket for each request
 
     def connectionMade(self) -> None:
@@ -95,7 +94,7 @@ class Channel(http.HTTPChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.site.closed(self)
         super().connectionLost(reason)
-        self._stop_timer()
+        self._alarm.stop()
 
     def getPeer(self) -> Any:
         return self._addresses[0]
@@ -104,35 +103,14 @@ class Channel(http.HTTPChannel):
         return self._addresses[1]
 
     def setTimeout(self, period: float | None) -> float | None:
-        """Twisted's makes, moves or cancels a timer four times a request. This one goes on, and finds that it is early."""
+        """Twisted's makes, moves or cancels a timer four times a request."""
         before, self.timeOut = self.timeOut, period  # type: ignore[assignment]  # as above
-        if period is not None:
-            self._deadline = self.clock.seconds() + period
-            if self._deadline < self._timer_at:
-                self._set_timer(period)
+        self._alarm.due(inf if period is None else self.clock.seconds() + period)
         return before
 
-    def _set_timer(self, seconds: float) -> None:
-        self._stop_timer()
-        self._timer = self.clock.callLater(seconds, self._at_deadline)
-        self._timer_at = self._deadline
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-            self._timer_at = inf
-
-    def _at_deadline(self) -> None:
-        self._timer, self._timer_at = None, inf
-        if self.timeOut is None:
-            return
-        left = self._deadline - self.clock.seconds()
-        if left > 0:
-            self._set_timer(left)
-        else:
-            self.timeOut = None
-            self.timeoutConnection()
+    def _time_out(self) -> None:
+        self.timeOut = None
+        self.timeoutConnection()
 
     def resetTimeout(self) -> None:
         """Bytes came (Twisted calls this at every read): only the first of a request start its deadline."""

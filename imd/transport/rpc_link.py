@@ -10,8 +10,8 @@ import zmq
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
+from imd.alarm import Alarm
 from imd.errors import ConfigError, DeadlineExceeded, ImdError, Overloaded, PeerDown, PeerUnavailable, by_code
-from imd.interfaces import Timer
 from imd.metrics import Metrics
 from imd.protocol import rpc
 from imd.transport.zmq_curve import CurveDialer
@@ -106,6 +106,7 @@ class Link:
     log = Logger()
 
     __slots__ = (
+        "_alarm",
         "_context",
         "_curve",
         "_deadline_seconds",
@@ -125,7 +126,6 @@ class Link:
         "_server_key",
         "_socket",
         "_state",
-        "_timer",
         "changed",
     )
 
@@ -158,7 +158,7 @@ class Link:
         self._next_id = 1
         self._heard_at = 0.0  # when the last reply came, reactor's seconds
         self._probe_at = 0.0  # STALLED: when the next call may go
-        self._timer: Timer | None = None  # at the oldest call's deadline or earlier; None when none was pending
+        self._alarm = Alarm(reactor, self._expire)  # of the oldest call's deadline
         self._state = LinkState.CLOSED
         self._retiring = False  # closes once nothing is pending
         self._socket: ZmqSocket | None = None  # None while closed
@@ -224,9 +224,7 @@ class Link:
             self._monitor.close()
             self._monitor = None
         self._state = LinkState.CLOSED
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.stop()
         self._fail_pending("the link was closed")
 
     def retire(self) -> None:
@@ -273,8 +271,8 @@ class Link:
         reply: Deferred[list[bytes]] = Deferred(lambda _: self._cancel(request_id))
         self._pending[request_id] = _Call(now, len(body), reply)
         self._pending_bytes += len(body)
-        if self._timer is None:
-            self._timer = self._reactor.callLater(self._deadline_seconds, self._expire)
+        if len(self._pending) == 1:
+            self._alarm.due(now + self._deadline_seconds)
         return reply
 
     def _admit(self, size: int, now: float) -> ZmqSocket:
@@ -338,14 +336,13 @@ class Link:
 
     def _expire(self) -> None:
         """Fail what has waited for a deadline; the rest is younger, for all have the same."""
-        self._timer = None
         now = self._reactor.seconds()
         late = []
         while self._pending:
             request_id, call = next(iter(self._pending.items()))
             due = call.sent_at + self._deadline_seconds
             if due > now:
-                self._timer = self._reactor.callLater(due - now, self._expire)
+                self._alarm.due(due)
                 break
             self._forget(request_id)
             late.append(call)

@@ -22,6 +22,8 @@ class RedisConnectionTests(SynchronousTestCase):
         self.connection.makeConnection(self.transport)
 
     def tearDown(self) -> None:
+        if self.connection.connected:
+            self.connection.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def call(self, *arguments: Argument) -> Deferred[object]:
@@ -64,6 +66,19 @@ class RedisConnectionTests(SynchronousTestCase):
         self.connection.connectionLost(Failure(ConnectionLost()))
         self.assertIsInstance(self.failureResultOf(second).value, Unavailable)
 
+    def test_a_deadline_of_its_own(self) -> None:
+        """Each call has its whole time: the one timer is early for those behind, and goes on."""
+        first = self.call("A")
+        self.clock.advance(1.5)
+        second = self.call("B")
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+        self.connection.dataReceived(b":1\r\n")
+        self.assertEqual(self.successResultOf(first), 1)
+        self.clock.advance(1.9)
+        self.assertNoResult(second)
+        self.clock.advance(0.1)
+        self.assertEqual(str(self.failureResultOf(second, DeadlineExceeded).value), "redis: no answer within 2 s")
+
     def test_a_cancelled_call_keeps_the_order(self) -> None:
         """Its reply comes all the same, and is nobody else's."""
         cancelled, answered = self.call("A"), self.call("B")
@@ -92,10 +107,26 @@ class RedisConnectionTests(SynchronousTestCase):
         failure = self.failureResultOf(calling, Unavailable)
         self.assertIn("does not speak Redis' protocol", str(failure.value))
 
+    def test_an_answer_that_nobody_asked_for(self) -> None:
+        """It would be taken for the next call's."""
+        self.connection.dataReceived(b":1\r\n")
+        self.assertTrue(self.transport.disconnected or self.transport.disconnecting)
+        self.failureResultOf(self.call("X"), Unavailable)
+
+    def test_a_late_answer(self) -> None:
+        """Nor is it the next call's when it comes after its own has given up."""
+        first, second = self.call("A"), self.call("B")
+        self.clock.advance(2)
+        self.connection.dataReceived(b":1\r\n")
+        self.failureResultOf(first, DeadlineExceeded)
+        self.assertNoResult(second)
+        self.connection.connectionLost(Failure(ConnectionLost()))
+        self.failureResultOf(second, Unavailable)
+
     def test_calls_are_bounded(self) -> None:
         """Past the limit a call fails at once."""
         for _ in range(MAX_WAITING):
-            self.connection.execute_command("X")
+            self.call("X")
         self.failureResultOf(self.call("X"), Unavailable)
         self.connection.dataReceived(b":1\r\n" * MAX_WAITING)
         calling = self.call("X")

@@ -12,6 +12,7 @@ from twisted.trial.unittest import TestCase
 from imd.backend.redis import RedisLink
 from imd.backend.redis_partitions import RedisPartitions
 from imd.metrics import Metrics
+from imd.transport.direct import send_now
 from tests.support.redis import RedisServer
 
 
@@ -32,8 +33,8 @@ class RedisCase(TestCase):
         self.server.command("FLUSHALL")
 
     async def make_link(self, server: RedisServer | None = None, **changes: Any) -> RedisLink:
-        """An open link, by default to the class' server."""
-        link = RedisLink(settings=(server or self.server).settings(**changes), reactor=reactor)
+        """An open link, by default to the class' server; it sends as in production."""
+        link = RedisLink(settings=(server or self.server).settings(**changes), reactor=reactor, send=send_now)
         await link.open()
         self.addCleanup(self.later, link.close)
         return link

@@ -12,10 +12,12 @@ from typing import Any, cast
 from twisted.internet import abstract, tcp
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
@@ -30,7 +32,7 @@ from imd.metrics import Metrics
 from imd.protocol.packet import Packet, encode
 from imd.protocol.rpc import Item, Kind
 from imd.protocol.wire import Wire
-from imd.transport.direct import DirectServer, send_directly, sink_of
+from imd.transport.direct import DirectServer, send_directly, send_now, sink_of
 from imd.transport.ending import LINGER_SECONDS
 from imd.transport.tcp import TcpFactory
 from tests.support.listening_comet import ListeningComet
@@ -649,3 +651,62 @@ class PortTests(TestCase):
         transport.TLS = False
         self.assertIsNone(sink_of(None))
         self.assertIsNone(sink_of(MemoryStream()))
+
+
+class SendNowTests(TestCase):
+    """Of what this side has dialled."""
+
+    timeout = 30
+
+    async def dial(self) -> tuple[Any, socket.socket]:
+        """(Twisted's transport, its peer's socket)."""
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(listening.close)
+        endpoint = TCP4ClientEndpoint(reactor, *listening.getsockname())
+        protocol = cast(Protocol, await endpoint.connect(Factory.forProtocol(Protocol)))
+        peer = listening.accept()[0]
+        self.addCleanup(peer.close)
+        transport = cast(Any, protocol.transport)
+        self.addCleanup(transport.abortConnection)
+        return transport, peer
+
+    async def test_at_once(self) -> None:
+        """It has left when the call returns, though the reactor had no turn."""
+        transport, peer = await self.dial()
+        send_now(transport, b"one")
+        send_now(transport, b"two")
+        self.assertEqual(peer.recv(100), b"onetwo")
+
+    async def test_behind_what_waits(self) -> None:
+        """What the socket does not take waits, and what comes later waits behind it: all of it arrives in order."""
+        transport, peer = await self.dial()
+        parts = [bytes([n]) * 300_000 for n in range(40)]
+        for part in parts:
+            send_now(transport, part)
+        self.assertTrue(transport._tempDataBuffer)
+        whole = b"".join(parts)
+
+        def read() -> bytes:
+            got = bytearray()
+            while len(got) < len(whole):
+                got += peer.recv(1 << 20)
+            return bytes(got)
+
+        self.assertEqual(await deferToThread(read), whole)
+
+    async def test_a_broken_one(self) -> None:
+        """The loss is the reactor's to find: the call says nothing."""
+        transport, peer = await self.dial()
+        lost: Deferred[None] = Deferred()
+        transport.protocol.connectionLost = lambda reason: lost.callback(None)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        peer.close()
+        send_now(transport, b"x")
+        send_now(transport, b"y")
+        await lost
+
+    def test_another_kind(self) -> None:
+        """A TLS layer, or a test's transport, gets it by its own ``write``."""
+        transport = StringTransport()
+        send_now(cast(Any, transport), b"x")
+        self.assertEqual(transport.value(), b"x")
