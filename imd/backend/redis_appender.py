@@ -171,7 +171,8 @@ class RedisAppender:
         arguments: list[Argument] = [self._idempotency_ms]
         for push in pushes:
             timelines = push.timelines
-            arguments += push.idempotency_key, _mark(push), dump(push), len(timelines)
+            mark = _mark(push) if push.idempotency_key else b""
+            arguments += push.idempotency_key, mark, dump(push), len(timelines)
             if timelines:
                 message = dump_message(push.id, push.at_ms, push.operation, push.body)
                 arguments += message, push.keep_count, push.keep_ms, *timelines
@@ -202,9 +203,13 @@ def places_of(packed: bytes) -> tuple[Place, ...]:
 
 def _pieces(pushes: Sequence[Push]) -> Iterator[_Piece]:
     """Of at most ``CHUNK`` pushes, and appends to timelines; a push that has more goes alone, for it is stored in one step."""
+    each = [max(1, len(push.mids)) if push.keep_count else 0 for push in pushes]
+    total = sum(each)
+    if len(pushes) <= CHUNK and total <= CHUNK:  # nearly all
+        yield _Piece(pushes, total)
+        return
     start = appends = 0
-    for stop, push in enumerate(pushes):
-        coming = _appends(push)
+    for stop, coming in enumerate(each):
         if stop > start and (stop - start == CHUNK or appends + coming > CHUNK):
             yield _Piece(pushes[start:stop], appends)
             start, appends = stop, 0
@@ -212,13 +217,9 @@ def _pieces(pushes: Sequence[Push]) -> Iterator[_Piece]:
     yield _Piece(pushes[start:], appends)
 
 
-def _appends(push: Push) -> int:
-    return max(1, len(push.mids)) if push.keep_count else 0
-
-
 def _mark(push: Push) -> bytes:
     """What an idempotency key stands for: the push's id, and what it asks. The script adds a colon and its places."""
-    return b"%d:%s" % (push.id, fingerprint(push).hex().encode()) if push.idempotency_key else b""
+    return b"%d:%s" % (push.id, fingerprint(push).hex().encode())
 
 
 def _earlier(push: Push, mark: bytes) -> Receipt:

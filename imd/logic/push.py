@@ -1,6 +1,8 @@
 """Accepts pushes: gives each an id and puts it into the broker, in one share per partition that it concerns."""
 
+from collections import Counter as Amounts
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 from twisted.internet.defer import CancelledError
@@ -145,7 +147,7 @@ class Pusher:
         return order.shares(id, at_ms, self._partitions, self._rules, trace)
 
     async def _publish(self, shares: Sequence[tuple[int, Push]]) -> list[Receipt]:
-        stored_bytes = sum(_stored_bytes(push) for _, push in shares)
+        stored_bytes = sum([_stored_bytes(push) for _, push in shares])
         if stored_bytes > self._limits.stored_bytes:
             raise BodyTooLarge(
                 f"bodies of {stored_bytes} bytes for all partitions, rooms and inboxes, at most "
@@ -157,27 +159,35 @@ class Pusher:
         self, asked: Sequence[Sequence[str]], work: Coroutine[Any, Any, list[PushResult]]
     ) -> list[PushResult]:
         """Each push, by its targets, is counted as asked for, and once by what became of it, whatever becomes of ``work``."""
-        self._asks(asked, 1)
-        outcomes = ["error"] * len(asked)
+        amounts = Amounts(chain.from_iterable(asked))  # of each kind of target
+        for target, amount in amounts.items():
+            self._metrics.asked.add(amount, target)
+        self._asks(amounts.total())
+        outcome = "error"
+        results: list[PushResult] = []
         try:
             results = await work
-            outcomes = [result.result.value for result in results]
             return results
         except CancelledError:  # the deadline of its HTTP request has passed
-            outcomes = ["cancelled"] * len(asked)
+            outcome = "cancelled"
             raise
         except ImdError as error:
-            outcomes = [error.name] * len(asked)
+            outcome = error.name
             raise
         finally:
-            self._asks(asked, -1)
-            became = [(target, outcome) for targets, outcome in zip(asked, outcomes, strict=True) for target in targets]
-            self._metrics.pushes.add_each(became)
+            self._asks(-amounts.total())
+            if results and not all(result.result is _ACCEPTED for result in results):  # seldom
+                for targets, result in zip(asked, results, strict=True):
+                    self._became(Amounts(targets), result.result.value)
+            else:
+                self._became(amounts, _ACCEPTED.value if results else outcome)
 
-    def _asks(self, asked: Sequence[Sequence[str]], change: int) -> None:
-        self._asking += change * sum(map(len, asked))
-        if change > 0:
-            self._metrics.asked.add_each([(target,) for targets in asked for target in targets])
+    def _became(self, amounts: Amounts[str], outcome: str) -> None:
+        for target, amount in amounts.items():
+            self._metrics.pushes.add(amount, target, outcome)
+
+    def _asks(self, change: int) -> None:
+        self._asking += change
         self._metrics.asking.set(self._asking)
 
 

@@ -36,15 +36,15 @@ class PushLimits:
             return f"to: more than {self.targets} keys, mids and rooms"
         if order.keys and any(not 0 < _size(key) <= MAX_KEY_BYTES for key in order.keys):
             return f"to.keys: a key has 1 to {MAX_KEY_BYTES} bytes"
-        if 0 in order.mids or (order.mids and not (min(order.mids) in INT64 and max(order.mids) in INT64)):
+        if order.mids and (0 in order.mids or not (min(order.mids) in INT64 and max(order.mids) in INT64)):
             return "to.mids: a member's id is an int64 other than 0"
-        if not all(map(is_room_id, order.rooms)):
+        if order.rooms and not all(map(is_room_id, order.rooms)):
             return f"to.rooms: {ROOM_ID}"
         if order.speed and not order.all:
             return "speed: goes with to.all only"
         if order.speed < 0:
             return "speed: connections a second, or 0 for at once"
-        if _size(order.idempotency_key) > MAX_IDEMPOTENCY_KEY_BYTES:
+        if order.idempotency_key and _size(order.idempotency_key) > MAX_IDEMPOTENCY_KEY_BYTES:
             return f"idempotency_key: longer than {MAX_IDEMPOTENCY_KEY_BYTES} bytes"
         return None
 

@@ -52,7 +52,8 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
         Raises :class:`imd.errors.BadRequest` naming the field.
         """
-        room, rooms = self.to.room, self.to.rooms
+        to = self.to
+        keys, mids, room, rooms = to.keys, tuple([int(mid) for mid in to.mids]), to.room, to.rooms
         if room is not None:
             if not is_room_id(room):
                 raise BadRequest(f"to.room: {ROOM_ID}")
@@ -60,10 +61,10 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return Order(
             operation=self.op,
             body=self._content(),
-            keys=_once(self.to.keys),
-            mids=_once([int(mid) for mid in self.to.mids]),
-            rooms=_once(rooms),
-            all=self.to.all,
+            keys=keys if len(keys) < 2 else _once(keys),
+            mids=mids if len(mids) < 2 else _once(mids),
+            rooms=rooms if len(rooms) < 2 else _once(rooms),
+            all=to.all,
             speed=self.speed,
             idempotency_key=self.idempotency_key,
             pusher=pusher,
@@ -95,8 +96,7 @@ class PushRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def _once(names: Iterable[Name]) -> tuple[Name, ...]:
     """Each of them once, in their order."""
-    found = tuple(names)
-    return found if len(found) < 2 else tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(names))
 
 
 @unique
