@@ -63,8 +63,9 @@ class State(Enum):
     IDLE = 1  # nothing of the next request has come
     RECEIVING = 2  # some of it has
     ANSWERING = 3  # all of it has
-    REFUSED = 4  # it was answered before it was complete: the rest is dropped, then the connection
-    ENDING = 5  # it ends as soon as its last answer is out; it is cut when that takes too long
+    UNREAD = 4  # it was answered, and the peer has still to read: what it sends meanwhile waits
+    REFUSED = 5  # it was answered before it was complete: the rest is dropped, then the connection
+    ENDING = 6  # it ends as soon as its last answer is out; it is cut when that takes too long
 
 
 class Channel(http.HTTPChannel):
@@ -141,7 +142,23 @@ class Channel(http.HTTPChannel):
             self.state = State.ANSWERING
             super().allContentReceived()
 
+    def pauseProducing(self) -> None:
+        """Not all that was written has left. Twisted goes on reading while it answers: who pipelines and does not read would be
+        answered until the memory is full."""
+        super().pauseProducing()
+        self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """All of it has."""
+        super().resumeProducing()
+        if self.state is State.UNREAD:
+            self.requestDone(self.requests[0])
+
     def requestDone(self, request: http.Request) -> None:
+        if self._waitingForTransport and self.persistent:
+            self.state = State.UNREAD
+            self.setTimeout(STOP_SECONDS if self.site.stopping() else self.site.idle_seconds)
+            return
         self.state = State.IDLE
         if self.site.stopping():
             self.persistent = 0
@@ -155,7 +172,7 @@ class Channel(http.HTTPChannel):
         """The site stops: what has come in is answered, what is coming in has to hurry, and so has who reads an answer."""
         if self.state is State.IDLE:
             self._end(STOP_SECONDS)
-        elif self.state is State.ENDING:
+        elif self.state in (State.UNREAD, State.ENDING):
             self.setTimeout(STOP_SECONDS)
         elif self.state is State.RECEIVING:
             self.setTimeout(min(STOP_SECONDS, self.site.receive_seconds))
@@ -169,7 +186,7 @@ class Channel(http.HTTPChannel):
         elif self.state is State.RECEIVING:
             seconds = self.site.receive_seconds
             self.refuse(RequestTooSlow(f"the request was not complete after {seconds:g} s"))
-        elif self.state is State.ENDING:  # its peer does not read
+        elif self.state in (State.UNREAD, State.ENDING):  # its peer does not read
             self.cut()
         else:
             self._end(LINGER_SECONDS)

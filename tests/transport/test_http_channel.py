@@ -1,5 +1,6 @@
 """What a connection may send, and how slowly."""
 
+import socket
 from http.client import HTTPConnection
 from typing import Any
 
@@ -10,8 +11,9 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from imd.metrics import Metrics
+from imd.transport.direct import send_directly
 from imd.transport.http import HttpSite
-from imd.transport.http_channel import LINGER_SECONDS
+from imd.transport.http_channel import LINGER_SECONDS, STOP_SECONDS
 from imd.transport.http_message import TEXT, Request, Response
 from imd.transport.http_route import Route
 from tests.support.http_wire import HttpWire, site_of
@@ -197,6 +199,30 @@ class SlowPeerTests(ChannelCase):
         self.wire.send(b"Content-Length: 0\r\n\r\n")
         self.assertEqual(self.wire.answers()[0].status, 200)
 
+    def test_answer_not_read_yet(self) -> None:
+        """While an answer waits to leave, the next request does; who does not read at all is cut off."""
+        self.wire.channel.pauseProducing()  # as a transport does that is full
+        for _ in range(2):
+            self.wire.send(HEAD + b"Content-Length: 0\r\n\r\n")
+        self.assertEqual(len(self.wire.answers()), 1)
+        self.clock.advance(19)
+        self.wire.channel.resumeProducing()
+        self.assertEqual(len(self.wire.answers()), 1)
+        self.wire.channel.pauseProducing()
+        self.wire.send(HEAD + b"Content-Length: 0\r\n\r\n")
+        self.clock.advance(20)
+        self.assertTrue(self.wire.transport.disconnected)
+        self.wire.lose()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_stop_with_an_answer_not_read_yet(self) -> None:
+        """A site that stops gives it a few seconds, not the idle time."""
+        self.wire.channel.pauseProducing()
+        self.wire.send(HEAD + b"Content-Length: 0\r\n\r\n")
+        Deferred.fromCoroutine(self.site.stop())
+        self.clock.advance(STOP_SECONDS)
+        self.assertTrue(self.wire.transport.disconnected)
+
     def test_one_timer(self) -> None:
         """A connection has one timer, however many requests it has had; it is early, and goes on."""
         for _ in range(5):
@@ -230,6 +256,7 @@ class SocketTests(TestCase):
             max_body_bytes=100_000,
         )
         listener = reactor.listenTCP(0, site, interface="127.0.0.1")
+        send_directly(listener)  # as logic's
         self.port = listener.getHost().port
         self.addCleanup(lambda: Deferred.fromCoroutine(site.stop()))
         self.addCleanup(listener.stopListening)
@@ -251,6 +278,37 @@ class SocketTests(TestCase):
     def test_large(self) -> Deferred[None]:
         """A body up to the limit goes to memory and arrives whole."""
         return self.post(b"x" * 100_000, {}).addCallback(self.assertEqual, (200, b"100000"))
+
+    def test_answers_that_nobody_reads(self) -> Deferred[None]:
+        """Who pipelines and does not read is not read from either, and gets every answer once it reads."""
+        request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n" + b"x" * 4
+        answer = (
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 1\r\n"
+            b"X-Content-Type-Options: nosniff\r\n\r\n4"
+        )
+        many = request * 1000
+
+        def blocking() -> tuple[int, bytes]:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as peer:
+                sent = 0
+                try:
+                    while sent < 2**27:
+                        sent += peer.send(many[sent % len(request) :])
+                except TimeoutError:
+                    pass
+                peer.settimeout(20)
+                whole = sent // len(request)
+                got = bytearray()
+                while len(got) < whole * len(answer):
+                    got += peer.recv(2**20)
+                return sent, bytes(got)
+
+        def check(result: tuple[int, bytes]) -> None:
+            sent, got = result
+            self.assertLess(sent, 2**26)  # what the kernel holds on either side, and little more
+            self.assertEqual(got, answer * (sent // len(request)))
+
+        return deferToThread(blocking).addCallback(check)
 
     def test_refused_while_sending(self) -> Deferred[None]:
         """A peer that sends all of a body that was refused still reads why: the connection is not reset under it."""
