@@ -40,7 +40,7 @@ class Counter:
 
     def add_each(self, many: Sequence[tuple[str, ...]]) -> None:
         """Count one for each of these label values: :meth:`add` for many at once."""
-        if len(many) == 1:  # sorting takes ten times as long
+        if len(many) == 1:  # to sort them takes ten times as long
             self.add(1, *many[0])
             return
         for values, amount in Amounts(many).items():
