@@ -36,7 +36,8 @@ def buffered(transport: Any, data: bytes) -> None:
 class RedisConnection(txredisapi.HiredisProtocol):  # type: ignore[misc]  # txredisapi has no types
     """txredisapi's protocol without its connecting: it neither authenticates, logs nor connects again by itself.
 
-    Replies are bytes, ints, None, and lists of them. txredisapi's ``multi()`` is not to be used here: it needs a charset.
+    Replies are bytes, ints, None, and lists of them. Everything is said by :meth:`call`; txredisapi's own commands know no
+    deadlines, and their replies would be nobody's.
     """
 
     def __init__(
@@ -88,8 +89,8 @@ class RedisConnection(txredisapi.HiredisProtocol):  # type: ignore[misc]  # txre
     def connectionLost(self, reason: Failure) -> None:
         """Every call under way fails."""
         self.why_lost = self.why_lost or _words(reason)
-        self._alarm.stop()
         super().connectionLost(reason)
+        self._alarm.stop()  # last: each that fails sets it for the next
         opening, self._open_waiter = self._open_waiter, None
         if opening is not None:
             opening.errback(self._gone())

@@ -99,6 +99,17 @@ class RedisConnectionTests(SynchronousTestCase):
         self.failureResultOf(self.call("B"), Unavailable)
         self.failureResultOf(Deferred.fromCoroutine(self.connection.opened()), Unavailable)
 
+    def test_a_lost_connection_leaves_no_timer(self) -> None:
+        """However many calls were under way, each with a deadline of its own."""
+        calls = []
+        for _ in range(4):
+            calls.append(self.call("A"))
+            self.clock.advance(0.1)
+        self.connection.connectionLost(Failure(ConnectionLost()))
+        for calling in calls:
+            self.failureResultOf(calling, Unavailable)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_garbage_ends_it(self) -> None:
         """Something else listens there."""
         calling = self.call("A")
