@@ -92,9 +92,8 @@ class Cluster:
         self._environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("IMD", "NOTIFY_"))
         }
+        self._environment["PYTHONPATH"] = str(ROOT)  # what is measured is this tree, whatever is installed
         self._sampled = sampled
-        if sampled:
-            self._environment["PYTHONPATH"] = str(ROOT)
         self.daemons: dict[str, Daemon] = {}  # by name, in the order of their start
         self.ports: dict[str, int] = {}  # "TCP clients", "HTTP API"
         self.comets = ["comet", *(f"comet-{number}" for number in range(2, comets + 1))]  # their names
