@@ -165,11 +165,11 @@ class WatchedFolder:
 
     async def _read_names(self) -> list[str]:
         self._list_is_old = False
-        try:
-            return await self._session.children(self._path, self._list_changed)
-        except NoNodeError:
-            await self._session.make_folder(self._path)
-            return await self._session.children(self._path, self._list_changed)
+        while True:
+            try:
+                return await self._session.children(self._path, self._list_changed)
+            except NoNodeError:
+                await self._session.make_folder(self._path)
 
     async def _read_node(self, name: str) -> bytes | None:
         try:

@@ -36,7 +36,7 @@ AWAY = (
     SessionExpiredError,
     SessionMovedError,
 )
-DENIED_SECONDS = 10.0  # how long something that was not allowed is trouble: longer than the pause before another try
+REFUSED_SECONDS = 10.0  # how long something that was refused is trouble: longer than the pause before another try
 STOP_SECONDS = 5.0  # what close waits for kazoo's threads at most
 
 _log = Logger()
@@ -58,18 +58,19 @@ class ZookeeperSession:
     A session outlives lost connections for ``session_seconds``; only when a server says so has it ended. While ZooKeeper is
     away nobody can know, so ``AWAY`` keeps what it had: the last known servers go on serving. Calls are made only while
     connected, have a deadline, and raise :class:`RegistryUnavailable`, or kazoo's own ``NoNodeError``, ``NodeExistsError``
-    and the like. What ZooKeeper does not allow us counts as away too: an operator has to see to it, and calls are repeated.
+    and the like. What ZooKeeper does not allow us, or has no folder for, counts as away too: an operator has to see to it, and
+    calls are repeated.
     """
 
     __slots__ = (
         "_client",
-        "_denied",
-        "_denied_at",
         "_first",
         "_link",
         "_listeners",
         "_past",
         "_reactor",
+        "_refused",
+        "_refused_at",
         "_settings",
         "_time",
         "id",
@@ -83,8 +84,8 @@ class ZookeeperSession:
         self._client: Any = None  # kazoo's, made in open: it holds sockets, which must not cross a fork
         self._link = Link.CLOSED
         self._listeners: dict[object, Callable[[Link], None]] = {}
-        self._denied = ""  # what we were not allowed last, in words
-        self._denied_at = float("-inf")  # when that was, on the reactor's clock
+        self._refused = ""  # what was refused last, in words
+        self._refused_at = float("-inf")  # when that was, on the reactor's clock
         self._past: set[int] = set()  # the ids of every session that this object had
         self.id = 0  # of the session now, as ``ephemeralOwner`` names it; 0 = none yet
 
@@ -119,9 +120,9 @@ class ZookeeperSession:
             )
 
     def trouble(self) -> str | None:
-        """None while connected, unless something was not allowed within the last ``DENIED_SECONDS``."""
+        """None while connected, unless something was refused within the last ``REFUSED_SECONDS``."""
         if self.connected:
-            return self._denied if self._reactor.seconds() - self._denied_at < DENIED_SECONDS else None
+            return self._refused if self._reactor.seconds() - self._refused_at < REFUSED_SECONDS else None
         return f"ZooKeeper at {self._settings.hosts} is away" if self._client is not None else "ZooKeeper is not open"
 
     def listen(self, listener: Callable[[Link], None]) -> Callable[[], None]:
@@ -138,11 +139,11 @@ class ZookeeperSession:
 
     async def create(self, path: str, data: bytes) -> None:
         """Make an ephemeral node, and the folders above it."""
-        await self._call("create_async", path, data, ephemeral=True, makepath=True)
+        await self._make("create_async", path, data, ephemeral=True, makepath=True)
 
     async def make_folder(self, path: str) -> None:
         """Make a folder that stays, and those above it."""
-        await self._call("ensure_path_async", path)
+        await self._make("ensure_path_async", path)
 
     async def get(self, path: str, watch: Callable[[], None] | None = None) -> tuple[bytes, int, int]:
         """(data, version, ``ephemeralOwner``). ``watch`` is called once, in the reactor's thread, when it changes or goes,
@@ -174,6 +175,13 @@ class ZookeeperSession:
             pass
         return True
 
+    async def _make(self, name: str, path: str, *args: Any, **kwargs: Any) -> None:
+        """Make it with the folders above it. Another may remove one meanwhile, and none is made above a path in ``hosts``."""
+        try:
+            await self._call(name, path, *args, **kwargs)
+        except NoNodeError:
+            raise RegistryUnavailable(self._refuse(f"has no folder to make {path} in")) from None
+
     async def _call(self, name: str, path: str, *args: Any, **kwargs: Any) -> Any:
         if not self.connected:
             raise RegistryUnavailable(self.trouble())
@@ -183,20 +191,20 @@ class ZookeeperSession:
         try:
             return await answered
         except NoAuthError:
-            self._deny(path)
-            raise RegistryUnavailable(self._denied) from None
+            raise RegistryUnavailable(self._refuse(f"does not allow us {path}: another digest made it")) from None
         except AWAY as error:
             raise RegistryUnavailable(f"ZooKeeper went away: {type(error).__name__}") from None
         except TimeoutError:
             raise RegistryUnavailable(f"ZooKeeper did not answer for {self._settings.call_seconds:g} s") from None
 
-    def _deny(self, path: str) -> None:
-        """Said once, however often it is tried again."""
+    def _refuse(self, what: str) -> str:
+        """Trouble for a while; logged once, however often it is tried again. Answers it in words."""
         said = self.trouble() is not None
-        self._denied = f"ZooKeeper at {self._settings.hosts} does not allow us {path}: another digest made it"
-        self._denied_at = self._reactor.seconds()
+        self._refused = f"ZooKeeper at {self._settings.hosts} {what}"
+        self._refused_at = self._reactor.seconds()
         if not said:
-            _log.warn("zookeeper: {trouble}", trouble=self._denied)
+            _log.warn("zookeeper: {trouble}", trouble=self._refused)
+        return self._refused
 
     def _watcher(self, watch: Callable[[], None] | None) -> Callable[[object], None] | None:
         if watch is None:

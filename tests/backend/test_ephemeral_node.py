@@ -44,6 +44,15 @@ class EphemeralNodeTests(ZooKeeperCase):
             await node.leave()
             self.assertIsNone(await self.says(session))
 
+    async def test_no_folder_to_be_in(self) -> None:
+        """``enter`` returns UNKNOWN; it is entered once there is one."""
+        session = await self.make_session(hosts=f"{self.server.hosts}{self.prefix}/deep")
+        node = self.make(session)
+        self.assertIs(await node.enter(), Hold.UNKNOWN)
+        await (await self.make_session()).make_folder(self.prefix)
+        await eventually(lambda: node.hold is Hold.HELD)
+        self.assertEqual(await self.says(session), (b"1", session.id))
+
     async def test_an_update_is_written(self) -> None:
         """The last of several wins."""
         session = await self.make_session()

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from kazoo.exceptions import NoNodeError, NotEmptyError
+
 from imd.backend.watched_folder import WatchedFolder
 from imd.backend.zookeeper_session import ZookeeperSession
 from tests.support.reactor import eventually, reactor
@@ -41,6 +43,28 @@ class WatchedFolderTests(ZooKeeperCase):
         self.make(await self.make_session())
         await self.shows()
         self.assertEqual(self.told, [{}])
+
+    async def test_a_folder_that_cannot_be_made(self) -> None:
+        """It is tried until it can."""
+        session = await self.make_session(hosts=f"{self.server.hosts}{self.prefix}/deep")
+        self.make(session)
+        await eventually(lambda: "has no folder" in str(session.trouble()))
+        await (await self.make_session()).make_folder(self.prefix)
+        await self.shows()
+
+    async def test_a_folder_that_goes(self) -> None:
+        """With what it is in, while it is watched: it is made again, and what comes then is told."""
+        session, other = await self.make_session(), await self.make_session()
+        self.make(session)
+        await self.shows()
+        for _ in range(100):
+            try:
+                await other.delete(f"{self.prefix}/f", -1)
+                await other.delete(self.prefix, -1)
+            except (NoNodeError, NotEmptyError):  # the watcher was slower, or faster
+                pass
+        await other.create(f"{self.prefix}/f/a", b"1")
+        await self.shows(a=b"1")
 
     async def test_changes_are_told(self) -> None:
         """A node that comes, changes and goes, and comes again."""

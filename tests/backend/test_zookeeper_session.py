@@ -6,7 +6,7 @@ from typing import Any
 
 from kazoo.exceptions import BadVersionError, NodeExistsError, NoNodeError
 from twisted.internet.defer import Deferred
-from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.logger import ILogObserver, LogEvent, capturedLogs, globalLogPublisher
 from twisted.trial.unittest import TestCase
 from zope.interface import implementer
 
@@ -43,6 +43,20 @@ class CallTests(ZooKeeperCase):
         await session.create(f"{self.prefix}/a", b"")
         with self.assertRaises(NodeExistsError):
             await session.create(f"{self.prefix}/a", b"")
+
+    async def test_a_folder_that_is_missing(self) -> None:
+        """Who makes a node where none can be is to try again, as when ZooKeeper is away; ``trouble`` and the log name it."""
+        session = await self.make_session(hosts=f"{self.server.hosts}{self.prefix}/deep")
+        with capturedLogs() as logs:
+            for make in (session.make_folder("/a"), session.create("/a", b"")):
+                with self.assertRaises(RegistryUnavailable) as raised:
+                    await make
+                self.assertIn(f"{self.prefix}/deep has no folder to make /a in", str(raised.exception))
+                self.assertEqual(session.trouble(), str(raised.exception))
+        self.assertEqual([event["log_format"] for event in logs], ["zookeeper: {trouble}"])
+        await (await self.make_session()).make_folder(self.prefix)
+        await session.create("/a", b"1")
+        self.assertEqual((await session.get("/a"))[0], b"1")
 
     async def test_close_removes_its_nodes(self) -> None:
         """At once, not when the session would have run out."""
